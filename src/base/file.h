@@ -1,0 +1,30 @@
+/* Files: whole reads and writes, and paths that can't leave their root. */
+#ifndef HULL_BASE_FILE_H
+#define HULL_BASE_FILE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+
+/* Reads a whole file of at most limit bytes, ends it with a NUL that *length doesn't count, and
+ * returns it (the caller frees), or NULL. directory as in openat(2). length may be NULL. */
+char *file_read_all(int directory, const char *path, size_t limit, size_t *length,
+                    struct error *err);
+/* The same from an open descriptor, from its present position on; name is for the error. */
+char *file_read_all_fd(int fd, const char *name, size_t limit, size_t *length, struct error *err);
+
+/* Writes all bytes, going on after short writes and EINTR. */
+int file_write_all(int fd, const void *bytes, size_t count);
+
+/* Opens the existing file (no O_CREAT) and writes text in one write(2), as the files of
+ * cgroupfs and procfs want it. */
+int file_write_text(int directory, const char *path, const char *text, struct error *err);
+
+/* Opens path below directory with openat2(2) and the RESOLVE_* flags given; O_CLOEXEC is added.
+ * Returns the descriptor or -1 with errno set. */
+int file_open_resolved(int directory, const char *path, uint64_t flags, uint64_t mode,
+                       uint64_t resolve);
+
+#endif
