@@ -122,6 +122,27 @@ static int mount_over_the_way(void)
     return is_refused("attr/exec") ? 0 : 7;
 }
 
+/* The root of a tmpfs has the inode number of procfs's root, and the writer in it the path of the
+ * caller's thread. */
+static int imitate_with_a_tmpfs(void)
+{
+    struct error err = {0};
+    if (mount("tmpfs", "/proc", "tmpfs", 0, NULL) < 0)
+        return 1;
+    scope_close int fd = open_procfs();
+    struct stat status;
+    if (fstat(fd, &status) < 0 || status.st_ino != 1 || mkdirat(fd, "1", 0700) < 0 ||
+        symlinkat("1", fd, "thread-self") < 0 || mknodat(fd, "1/label", S_IFREG | 0600, 0) < 0)
+        return 2;
+    return lsm_open_thread_file(fd, "label", O_WRONLY, &err) < 0 && err.code == EXDEV ? 0 : 3;
+}
+
+static void a_tmpfs_is_refused(void **state)
+{
+    (void)state;
+    run_apart(imitate_with_a_tmpfs);
+}
+
 static void mounts_on_the_way_are_refused(void **state)
 {
     (void)state;
@@ -200,6 +221,7 @@ int main(void)
         cmocka_unit_test(this_threads_file_is_opened),
         cmocka_unit_test(an_imitation_is_refused),
         cmocka_unit_test(a_directory_within_procfs_is_refused),
+        cmocka_unit_test(a_tmpfs_is_refused),
         cmocka_unit_test(mounts_on_the_way_are_refused),
         cmocka_unit_test(a_detached_procfs_serves),
         cmocka_unit_test(symbolic_links_are_not_followed),
