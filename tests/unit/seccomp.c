@@ -2,7 +2,11 @@
  * own; flags, and what is refused. */
 #include <linux/seccomp.h>
 #include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/mount.h>
 
+#include "container/seccomp_library.h"
 #include "seccomp_profile.h"
 
 /* ---- actions ---- */
@@ -332,6 +336,41 @@ static void installing_unprivileged_without_no_new_privs_says_so(void **state)
     seccomp_program_release(&program);
 }
 
+/* In a mount namespace of its own, with something else in libseccomp's place. */
+static int compile_without_library(const char *library_path)
+{
+    struct profile profile;
+    struct seccomp_program program;
+    struct error err = {0};
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount("/dev/null", library_path, NULL, MS_BIND, NULL) < 0)
+        return 1;
+    make_profile(&profile, "SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO");
+    if (seccomp_compile(&program, &profile.seccomp, NULL, &err) == 0)
+        return 2;
+    return strstr(err.text, "install the package libseccomp2") ? 0 : 3;
+}
+
+static void a_missing_library_is_told_with_its_package(void **state)
+{
+    (void)state;
+    struct seccomp_library library;
+    assert_int_equal(seccomp_library_open(&library, NULL), 0);
+    const char *path = seccomp_library_path(&library);
+    assert_non_null(path);
+    char copy[4096];
+    snprintf(copy, sizeof copy, "%s", path);
+    seccomp_library_close(&library);
+    if (geteuid() != 0)
+        skip();
+    pid_t child = fork();
+    if (child == 0)
+        leave(compile_without_library(copy));
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -350,6 +389,7 @@ int main(void)
         cmocka_unit_test(absent_flags_mean_spec_allow_and_an_empty_list_none),
         cmocka_unit_test(bad_profiles_are_refused),
         cmocka_unit_test(every_known_name_is_understood),
+        cmocka_unit_test(a_missing_library_is_told_with_its_package),
         cmocka_unit_test(installing_unprivileged_without_no_new_privs_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
