@@ -61,7 +61,7 @@ static int convert_device_rule(const struct config_node *node, void *slot)
 
 static int read_swappiness(const struct config_node *memory, struct config_number *out)
 {
-    uint64_t value;
+    uint64_t value = 0;
     int found = config_read_uint64(memory, "swappiness", &value);
     if (found <= 0 || value == SWAPPINESS_NOT_GIVEN)
         return found;
@@ -172,8 +172,8 @@ static int parse_pids(const struct config_node *node, struct config_resources *o
 
 static int read_weight(const struct config_node *from, const char *key, struct config_number *out)
 {
-    int64_t value;
-    int found = config_read_int64(from, key, 0, HIGHEST_BLOCK_WEIGHT, &value);
+    int64_t value = 0;
+    int found = config_read_int64(from, key, INT64_MIN, INT64_MAX, &value);
     if (found <= 0 || value == 0)
         return found;
     return config_read_number(from, key, LOWEST_BLOCK_WEIGHT, HIGHEST_BLOCK_WEIGHT, out);

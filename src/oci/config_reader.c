@@ -325,7 +325,7 @@ int config_read_int64(const struct config_node *from, const char *key, int64_t m
                       int64_t maximum, int64_t *out)
 {
     struct config_node member;
-    uint64_t value;
+    uint64_t value = 0;
     if (!find_member(from, key, &member))
         return 0;
     if (get_integer(&member, minimum, (uint64_t)maximum, &value) < 0)
@@ -346,7 +346,7 @@ int config_read_uint32(const struct config_node *from, const char *key, uint32_t
                        uint32_t *out)
 {
     struct config_node member;
-    uint64_t value;
+    uint64_t value = 0;
     if (!find_member(from, key, &member))
         return 0;
     if (get_integer(&member, 0, maximum, &value) < 0)
@@ -363,7 +363,7 @@ int config_read_uint64(const struct config_node *from, const char *key, uint64_t
 
 int config_get_uint32(const struct config_node *node, uint32_t *out)
 {
-    uint64_t value;
+    uint64_t value = 0;
     if (get_integer(node, 0, UINT32_MAX, &value) < 0)
         return -1;
     *out = (uint32_t)value;
