@@ -36,7 +36,9 @@ static size_t count_digits(const char *at, const char *end)
     return count;
 }
 
-/* The length of the number at text (RFC 8259 section 6), or 0 if there is none. */
+/* The length of the number at text (RFC 8259 section 6), or 0 if there is none. What follows must
+ * not look like more of it: the "12" of "12-34" is not a number of the document, and a replaced
+ * "-34" would make one of both. */
 static size_t scan_number(const char *text, const char *end, bool *is_integer)
 {
     const char *at = text;
@@ -64,6 +66,8 @@ static size_t scan_number(const char *text, const char *end, bool *is_integer)
             return 0;
         at += digits;
     }
+    if (at < end && *at && strchr("+-.0123456789eE", *at))
+        return 0;
     return (size_t)(at - text);
 }
 

@@ -135,10 +135,11 @@ static const struct config_big_integer *find_big_integer(const struct config_nod
 {
     if (!json_is_real(node->value))
         return NULL;
-    double number = json_real_value(node->value);
     /* Without a table the reals are the text's own, with one they are 0.0 or ours. */
-    size_t count = node->reader->big_integer_count;
-    return count && number >= 1 ? &node->reader->big_integers[(size_t)number - 1] : NULL;
+    double number = json_real_value(node->value);
+    if (number < 1 || number >= (double)node->reader->big_integer_count + 1)
+        return NULL;
+    return &node->reader->big_integers[(size_t)number - 1];
 }
 
 static int fail_type(const struct config_node *node, const char *expected)

@@ -318,6 +318,8 @@ static void integers_beyond_int64_are_exact(void **state)
          "cpu.cpus: expected a string, found an integer"},
         {"{'x': 18446744073709551615, 'y': 01}",
          "not valid JSON: line 1, column 34: invalid token near '0'"},
+        {"{'x': 18446744073709551615, 'y': 12-99999999999999999999}",
+         "not valid JSON: line 1, column 56: too big negative integer"},
         {"{'x': 18446744073709551615, 'y': 1.}",
          "not valid JSON: line 1, column 35: invalid token near '1.'"},
     };
