@@ -41,6 +41,7 @@ struct command_verb {
     const struct command_flag *flags; /* may be NULL */
     int min_arguments, max_arguments; /* max -1: any number */
     bool options_first;               /* everything after the first argument is an argument */
+    bool makes_object;                /* its CONTAINER-ID is new: nothing to complete it from */
 };
 
 /* More of the man page: "EXIT STATUS" and its text. The list ends with a NULL title. */

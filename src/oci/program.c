@@ -69,6 +69,7 @@ static const struct command_verb verb_create = {
         },
     .min_arguments = 1,
     .max_arguments = 1,
+    .makes_object = true,
 };
 
 static const struct command_verb verb_start = {
@@ -104,6 +105,7 @@ static const struct command_verb verb_run = {
         },
     .min_arguments = 1,
     .max_arguments = 1,
+    .makes_object = true,
 };
 
 static const struct command_verb verb_state = {
