@@ -46,7 +46,7 @@ install: build
 	@DESTDIR='$(DESTDIR)' meson install -C $(release) --no-rebuild --quiet
 
 outside: build
-	@scripts/deps demo
+	@scripts/deps outside
 	@tests/outside/run '$(SUITE)'
 
 fuzz:
