@@ -3,6 +3,7 @@
 PREFIX ?= /usr/local
 DESTDIR ?=
 SUITE ?=
+FUZZ_SECONDS ?= 300
 
 release := build/release
 
@@ -13,7 +14,7 @@ help:
 	@echo 'make build    build an optimised hull into $(release)'
 	@echo 'make install  install it (DESTDIR=$(DESTDIR) PREFIX=$(PREFIX))'
 	@echo 'make bench    measure it beside its peers'
-	@echo 'make fuzz     fuzz its parsers (FUZZ_SECONDS=300 each)'
+	@echo 'make fuzz     fuzz its parsers for FUZZ_SECONDS=$(FUZZ_SECONDS) each'
 	@echo 'make outside SUITE=DIRECTORY   run another project'\''s suite on it'
 	@echo 'make deps     install all that these need from the distribution'
 	@echo 'make format   format the sources'
@@ -51,7 +52,7 @@ outside: build
 
 fuzz:
 	@scripts/deps build check
-	@tests/fuzz/run
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run fuzz
 
 format:
 	@scripts/deps format
