@@ -40,6 +40,7 @@ struct cgroup {
     char systemd_unit[256]; /* systemd manager: "prefix-id.scope", else "" */
     char systemd_slice[256];
     bool systemd_user; /* ask the user's systemd, not the system's */
+    bool rootless;     /* a hierarchy that we may not write is left out, with its limits */
 };
 
 /* Which hierarchies this host has, and the caller's place in them. Cheap: no mountinfo walk
@@ -48,15 +49,20 @@ int cgroup_discover(struct cgroup *cgroup, struct error *err);
 
 /* Discovers, and decides the container's path in every hierarchy. cgroups_path is config.json's
  * (absolute: from the hierarchy's root; relative or NULL: below the caller's own cgroup, id by
- * default; for systemd "slice:prefix:name"). In rootless operation, a hierarchy whose parent
- * directory the caller may not write is left out (cgroup->count may become 0). */
+ * default; for systemd "slice:prefix:name"). On pure v2, "below the caller's own" means beside
+ * it, as in runc: a cgroup that holds the caller can't hand controllers to its children. "." ".."
+ * and empty components are resolved in the text and never leave the root; a path that names the
+ * root itself is refused. In rootless operation, a hierarchy whose parent directory the caller
+ * may not write is left out (cgroup->count may become 0). */
 int cgroup_resolve(struct cgroup *cgroup, enum cgroup_manager manager, const char *cgroups_path,
                    const char *id, bool rootless, struct error *err);
 
 /* Makes the directories, with controllers enabled on the way (v2 subtree_control; v1 cpuset
- * inherits cpus and mems). Systemd: asks for a scope that holds pid; `resources` (may be NULL)
- * and annotations "org.systemd.property.*" become unit properties. Files: pid is not moved.
- * Fails if the cgroup exists and holds processes. */
+ * inherits cpus and mems). Systemd: asks for a scope that holds pid (so it is in the v2 cgroup
+ * and where else systemd manages; cgroup_open_entries() serves the rest); linux.resources and
+ * annotations "org.systemd.property.*" become unit properties. Files: pid is not moved.
+ * Fails if the cgroup exists and holds processes; an empty one that was left frozen is thawed.
+ * After a failure the caller calls cgroup_remove(). config may be NULL. */
 int cgroup_create(struct cgroup *cgroup, pid_t pid, const struct config *config, struct error *err);
 
 /* An O_DIRECTORY descriptor of the v2 cgroup for CLONE_INTO_CGROUP, or -1 if there is no v2
@@ -81,7 +87,8 @@ int cgroup_thaw(const struct cgroup *cgroup, struct error *err);
 int cgroup_is_frozen(const struct cgroup *cgroup, struct error *err);
 
 /* Sends signal to every process in the cgroup and below it, also those that are forking
- * (cgroup.kill for SIGKILL; otherwise frozen around). */
+ * (cgroup.kill for SIGKILL; otherwise frozen around, and frozen afterwards only if it was before
+ * and the signal isn't SIGKILL). A cgroup that is gone or empty is fine. */
 int cgroup_kill(const struct cgroup *cgroup, int signal, struct error *err);
 
 /* The pids in the cgroup and all below it; the caller frees *pids. */
@@ -95,8 +102,9 @@ int cgroup_remove(const struct cgroup *cgroup, struct error *err);
  * rdma …). The caller owns the object. NULL on error. */
 json_t *cgroup_stats(const struct cgroup *cgroup, struct error *err);
 
-/* Reports out-of-memory kills: a descriptor that becomes readable (poll POLLIN or POLLPRI) when
- * one may have happened; cgroup_oom_count() tells the number so far. -1 on error. */
+/* Reports out-of-memory kills: a non-blocking descriptor that becomes readable (POLLIN) when one
+ * may have happened, or the cgroup is removed; drain it by reading 4096 bytes, then ask
+ * cgroup_oom_count() for the number so far. -1 on error. */
 int cgroup_oom_watch(const struct cgroup *cgroup, struct error *err);
 int64_t cgroup_oom_count(const struct cgroup *cgroup);
 

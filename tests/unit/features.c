@@ -12,7 +12,7 @@
 
 #include "container/seccomp.h"
 #include "oci/config.h"
-#include "oci/features_document.h"
+#include "oci/verb/features_document.h"
 
 static const char *const mount_options[] = {"bind", "ro", NULL};
 

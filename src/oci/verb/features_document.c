@@ -1,4 +1,4 @@
-#include "oci/features_document.h"
+#include "oci/verb/features_document.h"
 
 #include "container/seccomp.h"
 #include "oci/config.h"
