@@ -96,13 +96,14 @@ int channel_receive(int channel, struct channel_message *message)
     } while (length < 0 && errno == EINTR);
     message->type = CHANNEL_END;
     message->descriptor_count = 0;
-    message->text[0] = '\0';
     if (length < 0 && errno == ECONNRESET)
         length = 0;
     if (length < 0)
         return -1;
-    if ((size_t)length < sizeof wire)
+    if ((size_t)length < sizeof wire) {
+        message->text[0] = '\0';
         return 0;
+    }
     message->type = (enum channel_message_type)wire.type;
     message->number = wire.number;
     message->text[(size_t)length - sizeof wire] = '\0';

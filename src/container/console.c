@@ -5,12 +5,9 @@
 #include <linux/magic.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <sys/un.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -22,9 +19,8 @@ static bool is_multiplexer(int fd)
 {
     struct stat status;
     struct statfs file_system;
-    return fstat(fd, &status) == 0 && S_ISCHR(status.st_mode) &&
-           status.st_rdev == makedev(5, 2) && fstatfs(fd, &file_system) == 0 &&
-           file_system.f_type == DEVPTS_SUPER_MAGIC;
+    return fstat(fd, &status) == 0 && S_ISCHR(status.st_mode) && status.st_rdev == makedev(5, 2) &&
+           fstatfs(fd, &file_system) == 0 && file_system.f_type == DEVPTS_SUPER_MAGIC;
 }
 
 /* Looked at before it is opened: opening a device can have effects. */
@@ -76,39 +72,5 @@ int console_adopt(int slave, struct error *err)
         if (dup2(slave, fd) < 0)
             return error_set(err, errno, "can't make the terminal standard stream %d", fd);
     }
-    return 0;
-}
-
-int console_connect(const char *socket_path, struct error *err)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    scope_close int target = open(socket_path, O_PATH | O_CLOEXEC);
-    scope_close int connection = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (target < 0 || connection < 0)
-        return error_set(err, errno, "can't open the console socket %s", socket_path);
-    /* Paths of sockets may be longer than sun_path; the descriptor's isn't. */
-    snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d", target);
-    if (connect(connection, (struct sockaddr *)&address, sizeof address) < 0)
-        return error_set(err, errno, "can't connect to the console socket %s", socket_path);
-    return scope_take_fd(&connection);
-}
-
-int console_send(int connection, int master, struct error *err)
-{
-    static char name[] = "/dev/ptmx"; /* what runc's clients expect as the terminal's name */
-    union {
-        struct cmsghdr header;
-        char bytes[CMSG_SPACE(sizeof(int))];
-    } control = {.header = {.cmsg_level = SOL_SOCKET,
-                            .cmsg_type = SCM_RIGHTS,
-                            .cmsg_len = CMSG_LEN(sizeof(int))}};
-    memcpy(CMSG_DATA(&control.header), &master, sizeof master);
-    struct iovec part = {name, sizeof name - 1};
-    struct msghdr message = {.msg_iov = &part,
-                             .msg_iovlen = 1,
-                             .msg_control = &control,
-                             .msg_controllen = sizeof control.bytes};
-    if (sendmsg(connection, &message, MSG_NOSIGNAL) < 0)
-        return error_set(err, errno, "can't send the terminal to the console socket");
     return 0;
 }

@@ -17,9 +17,4 @@ int console_open(int root, const struct config_process *process, int *master, in
  * session leader. */
 int console_adopt(int slave, struct error *err);
 
-/* Connects to the client's socket: before anything is made, since it may not be there. */
-int console_connect(const char *socket_path, struct error *err);
-/* Sends the master over the connection. */
-int console_send(int connection, int master, struct error *err);
-
 #endif

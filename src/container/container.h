@@ -12,17 +12,18 @@
 #include "container/record.h"
 
 struct container_options {
-    const char *root;   /* directory of the records */
+    const char *root; /* directory of the records */
     const char *id;
     const char *bundle; /* directory with config.json */
-    const char *console_socket, *pid_file;
-    int preserve_fds;   /* descriptors from 3 on that the program keeps */
-    int listen_fds;     /* as many before them, announced by LISTEN_FDS */
+    const char *console_socket, *pidfd_socket, *pid_file;
+    int preserve_fds; /* descriptors from 3 on that the program keeps */
+    int listen_fds;   /* as many before them, announced by LISTEN_FDS */
     bool no_pivot, no_new_keyring;
     bool systemd_cgroup;
-    bool rootless;      /* tolerate what an ordinary user may not do to cgroups */
-    bool detach;        /* run: leave once the program runs */
-    bool keep;          /* run: don't delete at the end */
+    bool rootless;  /* tolerate what an ordinary user may not do to cgroups */
+    bool subreaper; /* run: adopt the container's orphans */
+    bool detach;    /* run: leave once the program runs */
+    bool keep;      /* run: don't delete at the end */
 };
 
 /* Makes a container that waits for container_start(). After a failure nothing is left. */
@@ -46,14 +47,15 @@ struct container_exec_options {
     const char *process_file; /* a whole process object; or NULL, and these: */
     const char *const *args;
     size_t arg_count;
-    const char *const *env, *const *capabilities;
-    size_t env_count, capability_count;
-    const char *cwd, *user, *additional_gids; /* gids: comma-separated */
+    const char *const *env, *const *capabilities, *const *additional_gids;
+    size_t env_count, capability_count, additional_gid_count;
+    const char *cwd, *user; /* user: "UID[:GID]" */
     const char *apparmor_profile, *selinux_label;
     bool no_new_privileges;
     bool terminal;
-    const char *console_socket, *pid_file;
-    const char *cgroup; /* a cgroup below the container's, "[CONTROLLERS:]PATH" */
+    const char *console_socket, *pidfd_socket, *pid_file;
+    const char *const *cgroups; /* below the container's: "[CONTROLLERS:]PATH" */
+    size_t cgroup_count;
     int preserve_fds, listen_fds;
     bool ignore_paused, detach;
 };

@@ -75,8 +75,8 @@ static int collect_program(struct dl_phdr_info *info, size_t size, void *data)
  * itself in one of the segments, never misses a byte. */
 static int replace_by_copy(const struct segment *segment)
 {
-    void *copy = mmap(NULL, segment->length, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *copy =
+        mmap(NULL, segment->length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (copy == MAP_FAILED)
         return -1;
     memcpy(copy, (void *)segment->start, segment->length);
@@ -136,8 +136,8 @@ int exe_guard_detach(struct error *err)
     struct segments segments = {.page = (size_t)sysconf(_SC_PAGESIZE)};
     dl_iterate_phdr(collect_program, &segments);
     scope_close int file = memfd_create("hull-oci", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (file < 0 || fcntl(file, F_ADD_SEALS,
-                          F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
+    if (file < 0 ||
+        fcntl(file, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
         return error_set(err, errno, "can't make the file that stands in for this program");
     for (size_t i = 0; i < segments.count; i++) {
         if (replace_by_copy(&segments.items[i]) < 0)

@@ -105,9 +105,8 @@ static int attend(struct hook_process *process, int pidfd, const char *state, lo
 {
     size_t left = strlen(state);
     for (;;) {
-        struct pollfd polled[3] = {{pidfd, POLLIN, 0},
-                                   {process->errors, POLLIN, 0},
-                                   {process->input, POLLOUT, 0}};
+        struct pollfd polled[3] = {
+            {pidfd, POLLIN, 0}, {process->errors, POLLIN, 0}, {process->input, POLLOUT, 0}};
         long long wait = deadline < 0 ? -1 : deadline - now_milliseconds();
         if (deadline >= 0 && wait <= 0)
             return -1;

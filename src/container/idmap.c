@@ -22,8 +22,8 @@ static char *format_mappings(const struct config_id_mappings *mappings)
     char *text = memory_copy_string("");
     for (size_t i = 0; i < mappings->count; i++) {
         const struct config_id_mapping *item = &mappings->items[i];
-        char *longer = memory_format("%s%u %u %u\n", text, item->container_id, item->host_id,
-                                     item->size);
+        char *longer =
+            memory_format("%s%u %u %u\n", text, item->container_id, item->host_id, item->size);
         free(text);
         text = longer;
     }

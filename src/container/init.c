@@ -1,21 +1,19 @@
 /* The container's first process, from clone to execve. docs/container.md explains the order. */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/keyctl.h>
 #include <net/if.h>
 #include <sched.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/scope.h"
 #include "container/channel.h"
 #include "container/console.h"
 #include "container/hooks.h"
+#include "container/keyring.h"
 #include "container/launch.h"
 #include "container/lsm.h"
 #include "container/process.h"
@@ -66,17 +64,6 @@ static int bring_up_loopback(struct error *err)
     return 0;
 }
 
-/* A session keyring of its own: else the container could read the keys of who started it. */
-static int join_keyring(const char *id, struct error *err)
-{
-    char name[300];
-    snprintf(name, sizeof name, "_ses.%s", id);
-    if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, name) < 0 && errno != ENOSYS &&
-        errno != EDQUOT)
-        return error_set(err, errno, "can't make a session keyring");
-    return 0;
-}
-
 static int set_up_namespaces(struct init *init, struct error *err)
 {
     struct launch *launch = init->launch;
@@ -88,7 +75,7 @@ static int set_up_namespaces(struct init *init, struct error *err)
         return error_set(err, errno, "can't make a cgroup namespace");
     if (setsid() < 0 && errno != EPERM)
         return error_set(err, errno, "can't start a session");
-    if (!launch->options->no_new_keyring && join_keyring(launch->options->id, err) < 0)
+    if (!launch->options->no_new_keyring && keyring_join(launch->options->id, err) < 0)
         return -1;
     if (namespaces_makes(&launch->namespaces, CONFIG_NAMESPACE_NETWORK) &&
         bring_up_loopback(err) < 0)
@@ -266,7 +253,7 @@ void init_run(struct launch *launch, int channel)
     struct error err = {0};
     umask(0);
     signals_reset();
-    if (set_up(&init, &err) == 0 && (!launch->waits || hand_over(&init, &err) == 0) &&
+    if (set_up(&init, &err) == 0 && (!launch->process.waits || hand_over(&init, &err) == 0) &&
         run_own_hooks(&init, CONFIG_HOOK_START_CONTAINER, "created", &err) == 0)
         process_execute(&init.process, init.channel, &err);
     fail(init.channel, &err);

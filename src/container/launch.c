@@ -21,11 +21,12 @@
 #include "base/scope.h"
 #include "container/attend.h"
 #include "container/channel.h"
-#include "container/console.h"
+#include "container/client_socket.h"
 #include "container/exe_guard.h"
 #include "container/foreground.h"
 #include "container/hooks.h"
 #include "container/idmap.h"
+#include "container/intel_rdt.h"
 #include "container/lsm.h"
 #include "container/mounts.h"
 #include "container/pid_file.h"
@@ -61,7 +62,7 @@ static int check_terminal(const struct launch *launch, struct error *err)
 {
     const struct container_options *options = launch->options;
     bool terminal = launch->config.process->terminal;
-    bool left_alone = launch->waits || options->detach;
+    bool left_alone = launch->process.waits || options->detach;
     if (terminal && left_alone && !options->console_socket)
         return error_set(err, 0,
                          "process.terminal is true and nobody stays to attend to the terminal: "
@@ -75,7 +76,8 @@ static int check_terminal(const struct launch *launch, struct error *err)
 
 static int check_mounts(const struct config *config, struct error *err)
 {
-    const struct config_namespace *mount = &config->linux_section.namespaces[CONFIG_NAMESPACE_MOUNT];
+    const struct config_namespace *mount =
+        &config->linux_section.namespaces[CONFIG_NAMESPACE_MOUNT];
     if (!mount->listed && config->mount_count > 0)
         return error_set(err, 0, "mounts: linux.namespaces has no mount namespace to make them in");
     for (size_t i = 0; i < config->mount_count; i++) {
@@ -112,12 +114,17 @@ static int prepare(struct launch *launch, struct error *err)
         return -1;
     if (namespaces_open(&launch->namespaces, &config->linux_section, err) < 0)
         return error_wrap(err, "linux.namespaces");
-    if (config->linux_section.seccomp &&
-        seccomp_compile(&launch->seccomp, config->linux_section.seccomp, err) < 0)
-        return error_wrap(err, "linux.seccomp");
-    if (options->console_socket &&
-        (launch->console = console_connect(options->console_socket, err)) < 0)
+    if (config->linux_section.seccomp) {
+        scope_free char *cache = memory_format("%s/.seccomp", options->root);
+        if (seccomp_compile(&launch->seccomp, config->linux_section.seccomp, cache, err) < 0)
+            return error_wrap(err, "linux.seccomp");
+    }
+    if (options->console_socket && (launch->process.console = client_socket_connect(
+                                        "console", options->console_socket, err)) < 0)
         return -1;
+    if (config->linux_section.intel_rdt &&
+        !(launch->intel_rdt = intel_rdt_plan(config->linux_section.intel_rdt, options->id, err)))
+        return error_wrap(err, "linux.intelRdt");
     return cgroup_resolve(&launch->cgroup,
                           options->systemd_cgroup ? CGROUP_MANAGER_SYSTEMD : CGROUP_MANAGER_FILES,
                           config->linux_section.cgroups_path, options->id, options->rootless, err);
@@ -148,6 +155,8 @@ static json_t *make_header(const struct launch *launch)
     json_object_set_new(header, "created", time_now());
     json_object_set_new(header, "uid", json_integer(geteuid()));
     json_object_set_new(header, "cgroup", cgroup_to_json(&launch->cgroup));
+    if (launch->intel_rdt)
+        json_object_set(header, "intelRdt", launch->intel_rdt);
     json_t *annotations = json_object();
     for (size_t i = 0; i < config->annotations.count; i++)
         json_object_set_new(annotations, config->annotations.items[i].key,
@@ -246,10 +255,10 @@ static int release(struct launch *launch, struct error *err)
     bool staged = namespaces_is_staged(&launch->namespaces);
     int entries[CGROUP_HIERARCHY_MAX];
     int count = 0;
-    if (record_add_process(&launch->record, launch->pid, err) < 0)
+    if (record_add_process(&launch->record, launch->process.pid, err) < 0)
         return -1;
     if (launch->cgroup.manager == CGROUP_MANAGER_SYSTEMD) {
-        if (cgroup_create(&launch->cgroup, launch->pid, config, err) < 0 ||
+        if (cgroup_create(&launch->cgroup, launch->process.pid, config, err) < 0 ||
             cgroup_apply(&launch->cgroup, config->linux_section.resources, false, err) < 0)
             return -1;
     } else {
@@ -257,13 +266,18 @@ static int release(struct launch *launch, struct error *err)
     }
     if (count < 0)
         return -1;
-    int result = set_oom_score(launch->pid, config->process, err);
+    int result = set_oom_score(launch->process.pid, config->process, err);
     if (result == 0 && namespaces_changes_user(&launch->namespaces))
-        result = process_set_rlimits(launch->pid, config->process, err);
+        result = process_set_rlimits(launch->process.pid, config->process, err);
     if (result == 0 && launch->options->pid_file)
-        result = pid_file_write(launch->options->pid_file, launch->pid, err);
-    if (result == 0 && channel_send_descriptors(launch->channel, CHANNEL_GO,
- launch->pid, entries, (size_t)count) < 0)
+        result = pid_file_write(launch->options->pid_file, launch->process.pid, err);
+    if (result == 0)
+        result =
+            client_socket_send_process(launch->options->pidfd_socket, launch->process.pid, err);
+    if (result == 0)
+        result = intel_rdt_add_process(launch->record.header, launch->process.pid, err);
+    if (result == 0 && channel_send_descriptors(launch->process.channel, CHANNEL_GO,
+                                                launch->process.pid, entries, (size_t)count) < 0)
         result = error_set(err, errno, "the container's first process died unexpectedly");
     for (int i = 0; i < count; i++)
         close(entries[i]);
@@ -281,9 +295,12 @@ static int make(struct launch *launch, struct error *err)
             return -1;
         cgroup = cgroup_open_v2(&launch->cgroup);
     }
+    if (config->linux_section.intel_rdt &&
+        intel_rdt_create(launch->record.header, config->linux_section.intel_rdt, err) < 0)
+        return error_wrap(err, "linux.intelRdt");
     if (open_sources(launch, err) < 0)
         return -1;
-    if (launch->waits &&
+    if (launch->process.waits &&
         (launch->start_listener = record_listen_start(&launch->record, err)) < 0)
         return -1;
     /* Whoever shares a pid namespace with the first process must not look into it. */
@@ -291,79 +308,18 @@ static int make(struct launch *launch, struct error *err)
         prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     if (exe_guard_detach(err) < 0 || channel_open(channel, err) < 0)
         return -1;
-    launch->pid = namespaces_clone(&launch->namespaces, channel, cgroup, err);
-    if (launch->pid == 0)
+    launch->process.pid = namespaces_clone(&launch->namespaces, channel, cgroup, err);
+    if (launch->process.pid == 0)
         init_run(launch, channel[1]);
-    launch->channel = channel[0];
+    launch->process.channel = channel[0];
     close_sources(launch);
     if (launch->start_listener >= 0)
         close(scope_take_fd(&launch->start_listener));
-    if (launch->pid < 0) {
-        launch->pid = 0;
+    if (launch->process.pid < 0) {
+        launch->process.pid = 0;
         return -1;
     }
     return release(launch, err);
-}
-
-/* ---- attend ---- */
-
-static int run_runtime_hooks(struct launch *launch, struct error *err)
-{
-    json_t *state = state_document(launch->record.header, "creating", launch->pid);
-    int result = hooks_run(&launch->config, CONFIG_HOOK_PRESTART, state, err);
-    if (result == 0)
-        result = hooks_run(&launch->config, CONFIG_HOOK_CREATE_RUNTIME, state, err);
-    json_decref(state);
-    if (result == 0 && channel_send(launch->channel, CHANNEL_GO, 0) < 0)
-        result = error_set(err, errno, "the container's first process died unexpectedly");
-    return result;
-}
-
-static int take_terminal(struct launch *launch, int master, struct error *err)
-{
-    if (launch->console < 0) {
-        launch->terminal = master;
-        return 0;
-    }
-    int result = console_send(launch->console, master, err);
-    close(master);
-    close(scope_take_fd(&launch->console));
-    return result;
-}
-
-/* Serves the first process until it is ready (create) or executes its program (run). */
-static int attend(struct launch *launch, struct error *err)
-{
-    for (;;) {
-        struct channel_message message;
-        int result = 0;
-        if (channel_receive(launch->channel, &message) < 0)
-            return error_set(err, errno, "can't hear from the container's first process");
-        switch (message.type) {
-        case CHANNEL_HOOKS:
-            result = run_runtime_hooks(launch, err);
-            break;
-        case CHANNEL_CONSOLE:
-            result = take_terminal(launch, message.descriptors[0], err);
-            break;
-        case CHANNEL_LISTENER:
-            result = attend_listener(launch->channel, launch->pid, message.number, &launch->config,
-                                     launch->record.header, err);
-            break;
-        case CHANNEL_READY:
-            return 0;
-        case CHANNEL_END:
-            if (launch->waits || attend_was_killed(launch->pid))
-                return error_set(err, 0, "the container's first process died unexpectedly");
-            return 0;
-        default:
-            error_set(err, 0, "%s", message.text);
-            err->code = message.number;
-            return -1;
-        }
-        if (result < 0)
-            return -1;
-    }
 }
 
 /* ---- undo ---- */
@@ -376,6 +332,8 @@ static void delete_made(struct launch *launch, struct error *err)
         *err = ignored;
     if (cgroup_remove(&launch->cgroup, &ignored) < 0 && err)
         *err = ignored;
+    if (intel_rdt_remove(launch->record.header, &ignored) < 0 && err)
+        *err = ignored;
     if (hooks_run(&launch->config, CONFIG_HOOK_POSTSTOP, state, &ignored) < 0 && err)
         *err = ignored;
     if (record_remove(&launch->record, &ignored) < 0 && err)
@@ -385,9 +343,9 @@ static void delete_made(struct launch *launch, struct error *err)
 
 static void undo(struct launch *launch)
 {
-    if (launch->pid > 0) {
-        kill(launch->pid, SIGKILL);
-        waitpid(launch->pid, NULL, 0);
+    if (launch->process.pid > 0) {
+        kill(launch->process.pid, SIGKILL);
+        waitpid(launch->process.pid, NULL, 0);
     }
     delete_made(launch, NULL);
     if (launch->options->pid_file)
@@ -397,14 +355,12 @@ static void undo(struct launch *launch)
 static void finish(struct launch *launch)
 {
     close_sources(launch);
-    int *const fds[] = {&launch->start_listener, &launch->console, &launch->channel,
-                        &launch->terminal};
-    for (size_t i = 0; i < sizeof fds / sizeof *fds; i++) {
-        if (*fds[i] >= 0)
-            close(scope_take_fd(fds[i]));
-    }
+    if (launch->start_listener >= 0)
+        close(scope_take_fd(&launch->start_listener));
+    attend_end(&launch->process);
     record_close(&launch->record);
-    seccomp_release(&launch->seccomp);
+    json_decref(launch->intel_rdt);
+    seccomp_program_release(&launch->seccomp);
     namespaces_close(&launch->namespaces);
     config_release(&launch->config);
     free(launch->config_text);
@@ -414,14 +370,13 @@ static void finish(struct launch *launch)
 
 static void begin(struct launch *launch, const struct container_options *options, bool waits)
 {
-    *launch = (struct launch){.options = options,
-                              .record = RECORD_CLOSED,
-                              .root_source = -1,
-                              .start_listener = -1,
-                              .console = -1,
-                              .channel = -1,
-                              .terminal = -1,
-                              .waits = waits};
+    *launch = (struct launch){
+        .options = options,
+        .record = RECORD_CLOSED,
+        .root_source = -1,
+        .start_listener = -1,
+        .process = {.channel = -1, .ours = true, .waits = waits, .console = -1, .terminal = -1}};
+    launch->process.config = &launch->config;
     for (int kind = 0; kind < CONFIG_NAMESPACE_KINDS; kind++)
         launch->namespaces.joined[kind] = -1;
 }
@@ -433,7 +388,8 @@ static int bring_up(struct launch *launch, struct error *err)
         record_create(&launch->record, launch->options->root, launch->options->id,
                       make_header(launch), launch->config_text, launch->config_length, err) < 0)
         return -1;
-    if (make(launch, err) == 0 && attend(launch, err) == 0)
+    launch->process.header = launch->record.header;
+    if (make(launch, err) == 0 && attend(&launch->process, err) == 0)
         return 0;
     undo(launch);
     return -1;
@@ -454,7 +410,7 @@ static int run_poststart(struct launch *launch, struct error *err)
 {
     if (launch->config.hooks[CONFIG_HOOK_POSTSTART].count == 0)
         return 0;
-    json_t *state = state_document(launch->record.header, "running", launch->pid);
+    json_t *state = state_document(launch->record.header, "running", launch->process.pid);
     int result = hooks_run(&launch->config, CONFIG_HOOK_POSTSTART, state, err);
     json_decref(state);
     if (result < 0)
@@ -469,6 +425,8 @@ int container_run(const struct container_options *options, int *exit_status, str
     begin(&launch, options, false);
     if (!options->detach)
         foreground_begin(&foreground);
+    if (options->subreaper && !options->detach)
+        prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
     *exit_status = 0;
     int result = bring_up(&launch, err);
     if (result == 0)
@@ -476,7 +434,8 @@ int container_run(const struct container_options *options, int *exit_status, str
     if (result == 0 && !options->detach) {
         /* The container lives its own life now: others may work on it. */
         record_unlock(&launch.record);
-        result = foreground_attend(&foreground, launch.pid, launch.terminal, exit_status, err);
+        result = foreground_attend(&foreground, launch.process.pid, launch.process.terminal,
+                                   exit_status, err);
         struct error undone = {0};
         if (!options->keep && record_lock(&launch.record, 10000, &undone) == 0)
             delete_made(&launch, &undone);

@@ -4,6 +4,7 @@
 #ifndef HULL_CONTAINER_LAUNCH_H
 #define HULL_CONTAINER_LAUNCH_H
 
+#include "container/attend.h"
 #include "container/cgroup.h"
 #include "container/container.h"
 #include "container/namespaces.h"
@@ -19,16 +20,13 @@ struct launch {
     char *bundle, *root_path; /* absolute */
     struct namespaces namespaces;
     struct seccomp_program seccomp;
+    json_t *intel_rdt; /* the plan, or NULL */
     struct cgroup cgroup;
     struct record record;
     int *mount_sources; /* trees opened by the runtime, or NULL */
     int root_source;
-    int start_listener; /* create: where `start` will knock; run: -1 */
-    int console;        /* connection to the console socket, or -1 */
-    int channel;        /* to the first process */
-    int terminal;       /* run with a terminal, attended: its master, or -1 */
-    pid_t pid;          /* the first process */
-    bool waits;         /* for `start` */
+    int start_listener;        /* create: where `start` will knock; run: -1 */
+    struct attendance process; /* the first process */
 };
 
 /* The container's first process, from its clone to its program. Never returns. */

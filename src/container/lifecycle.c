@@ -12,6 +12,7 @@
 #include "container/channel.h"
 #include "container/container.h"
 #include "container/hooks.h"
+#include "container/intel_rdt.h"
 #include "container/state.h"
 #include "oci/config.h"
 
@@ -33,27 +34,6 @@ int container_open(struct record *record, struct cgroup *cgroup, const char *roo
 }
 
 /* ---- start ---- */
-
-static int attend_start(struct record *record, int connection, const struct config *config,
-                        struct error *err)
-{
-    struct channel_message message;
-    for (;;) {
-        if (channel_receive(connection, &message) < 0)
-            return error_set(err, errno, "can't hear from the container's first process");
-        if (message.type == CHANNEL_END)
-            return 0; /* closed by execve */
-        if (message.type == CHANNEL_LISTENER) {
-            if (attend_listener(connection, record->pid, message.number, config, record->header,
-                                err) < 0)
-                return -1;
-            continue;
-        }
-        error_set(err, 0, "%s", message.text);
-        err->code = message.number;
-        return -1;
-    }
-}
 
 static int run_poststart(const struct record *record, const struct config *config,
                          struct error *err)
@@ -77,8 +57,14 @@ static int start_locked(struct record *record, struct error *err)
     int result = connection < 0 ? -1 : 0;
     if (result == 0 && channel_send(connection, CHANNEL_START, 0) < 0)
         result = error_set(err, errno, "can't tell the container's first process to start");
+    struct attendance process = {.channel = connection,
+                                 .pid = record->pid,
+                                 .config = &config,
+                                 .header = record->header,
+                                 .console = -1,
+                                 .terminal = -1};
     if (result == 0)
-        result = attend_start(record, connection, &config, err);
+        result = attend(&process, err);
     if (result == 0)
         record_unlink_start(record);
     if (result == 0 && (result = run_poststart(record, &config, err)) < 0) {
@@ -169,6 +155,8 @@ static int delete_locked(struct record *record, const struct cgroup *cgroup, boo
     if (kill_all(record, cgroup, err) < 0)
         return -1;
     if (cgroup->count > 0 && cgroup_remove(cgroup, err) < 0)
+        return -1;
+    if (intel_rdt_remove(record->header, err) < 0)
         return -1;
     int result = run_poststop(record, err);
     return record_remove(record, result < 0 ? NULL : err) < 0 ? -1 : result;

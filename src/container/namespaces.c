@@ -97,8 +97,7 @@ static int join(const struct namespaces *namespaces, int kind, struct error *err
     if (setns(namespaces->joined[kind], (int)flag_of((enum config_namespace_kind)kind)) == 0)
         return 0;
     return error_set(err, errno, "can't join the %s namespace %s",
-                     config_namespace_kinds[kind].name,
-                     namespaces->config->namespaces[kind].path);
+                     config_namespace_kinds[kind].name, namespaces->config->namespaces[kind].path);
 }
 
 /* Some namespaces can be joined only with the privileges one has before joining the user

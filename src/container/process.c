@@ -112,8 +112,8 @@ int process_find_program(struct process *process, struct error *err)
     int denied = 0;
     for (const char *part = path ? path : DEFAULT_PATH; *part;) {
         size_t length = strcspn(part, ":");
-        scope_free char *candidate =
-            length ? memory_format("%.*s/%s", (int)length, part, name) : memory_format("./%s", name);
+        scope_free char *candidate = length ? memory_format("%.*s/%s", (int)length, part, name)
+                                            : memory_format("./%s", name);
         if (check_executable(candidate) == 0) {
             process->program = scope_take_pointer(candidate);
             return 0;
@@ -144,13 +144,26 @@ static char *find_home(uint32_t uid)
     return memory_copy_string("/");
 }
 
+/* Does a later entry set the same variable? getenv(3) would find the first. */
+static bool is_overridden(const struct config_strings *env, size_t index)
+{
+    size_t length = strcspn(env->items[index], "=") + 1;
+    for (size_t i = index + 1; i < env->count; i++) {
+        if (strncmp(env->items[i], env->items[index], length) == 0)
+            return true;
+    }
+    return false;
+}
+
 void process_make_environment(struct process *process)
 {
     const struct config_strings *env = &process->config->env;
     process->environment = memory_allocate(env->count + 4, sizeof(char *));
     size_t count = 0;
-    for (size_t i = 0; i < env->count; i++)
-        process->environment[count++] = (char *)env->items[i];
+    for (size_t i = 0; i < env->count; i++) {
+        if (!is_overridden(env, i))
+            process->environment[count++] = (char *)env->items[i];
+    }
     if (!find_variable(env, "HOME")) {
         scope_free char *home = find_home(process->config->uid);
         process->environment[count++] = memory_format("HOME=%s", home);
@@ -170,8 +183,7 @@ static int own_standard_streams(uint32_t uid, struct error *err)
         struct stat status;
         if (fstat(fd, &status) < 0)
             continue;
-        if (status.st_uid == uid ||
-            (S_ISCHR(status.st_mode) && status.st_rdev == makedev(1, 3)))
+        if (status.st_uid == uid || (S_ISCHR(status.st_mode) && status.st_rdev == makedev(1, 3)))
             continue;
         if (fchown(fd, uid, status.st_gid) < 0 && errno != EINVAL && errno != EPERM &&
             errno != EROFS && errno != ENOSYS && errno != ENOTSUP && errno != EOVERFLOW)
@@ -222,9 +234,8 @@ static int set_user(const struct process *process, struct error *err)
 /* Without no_new_privs, seccomp(2) takes CAP_SYS_ADMIN: kept until the filter is in place. */
 static uint64_t capabilities_for_seccomp(const struct process *process)
 {
-    return process->seccomp && !process->config->no_new_privileges
-               ? UINT64_C(1) << CAP_SYS_ADMIN
-               : 0;
+    return process->seccomp && !process->config->no_new_privileges ? UINT64_C(1) << CAP_SYS_ADMIN
+                                                                   : 0;
 }
 
 int process_become(const struct process *process, struct error *err)
@@ -279,14 +290,13 @@ int process_execute(const struct process *process, int channel, struct error *er
     }
     execve(process->program, (char *const *)process->config->args.items, process->environment);
     int code = errno;
-    if (code == ENOENT && strchr(process->program, '/') &&
-        access(process->program, F_OK) == 0)
+    if (code == ENOENT && strchr(process->program, '/') && access(process->program, F_OK) == 0)
         error_set(err, 0, "exec %s: no such file or directory (its interpreter is missing)",
                   process->program);
     else
         error_set(err, 0, "exec %s: %s", process->program,
-                  code == EACCES   ? "permission denied"
-                  : code == ENOENT ? "no such file or directory"
+                  code == EACCES    ? "permission denied"
+                  : code == ENOENT  ? "no such file or directory"
                   : code == ENOEXEC ? "exec format error"
                                     : strerror(code));
     err->code = code;

@@ -33,9 +33,8 @@ static char *sysctl_path(const char *key)
 static int write_sysctl(int procfs, const struct config_pair *sysctl, struct error *err)
 {
     scope_free char *path = sysctl_path(sysctl->key);
-    scope_close int fd =
-        file_open_resolved(procfs, path, O_WRONLY, 0,
-                           RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV);
+    scope_close int fd = file_open_resolved(
+        procfs, path, O_WRONLY, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV);
     if (fd < 0)
         return error_set(err, errno, "sysctl %s", sysctl->key);
     if (!rootpath_is_procfs(fd))
@@ -102,8 +101,7 @@ static bool has_mount_at(const struct rootfs *rootfs, const char *destination, c
 /* Where the configuration has a procfs at /proc or a sysfs at /sys, what is protected below must
  * really be on one: who can write the root file system from another mount namespace could have
  * renamed the mount point, and the mask would cover a decoy (the 2025 runc advisories). */
-static int check_protected(const struct rootfs *rootfs, const char *path, int fd,
-                           struct error *err)
+static int check_protected(const struct rootfs *rootfs, const char *path, int fd, struct error *err)
 {
     bool decoy = false;
     if (strncmp(path, "/proc/", 6) == 0 && has_mount_at(rootfs, "/proc", "proc"))
@@ -125,8 +123,7 @@ static int make_masks(const struct rootfs *rootfs, bool directory, struct masks 
 {
     if (directory && masks->empty < 0) {
         struct mount_options options = {.attributes = {.attr_set = MOUNT_ATTR_RDONLY}};
-        masks->empty = mount_new("tmpfs", "tmpfs", &options,
-                                 rootfs->mount_label, err);
+        masks->empty = mount_new("tmpfs", "tmpfs", &options, rootfs->mount_label, err);
         if (masks->empty < 0 || mount_set_readonly(masks->empty, false, err) < 0)
             return -1;
     } else if (!directory && masks->null < 0) {

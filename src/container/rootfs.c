@@ -72,9 +72,16 @@ int rootfs_prepare(struct rootfs *rootfs, struct error *err)
 static bool may_cover_in_proc(const char *destination)
 {
     static const char *const allowed[] = {
-        "/proc/cpuinfo",     "/proc/diskstats", "/proc/meminfo",          "/proc/stat",
-        "/proc/swaps",       "/proc/uptime",    "/proc/loadavg",          "/proc/slabinfo",
-        "/proc/sys/kernel/ns_last_pid",         "/proc/sys/crypto/fips_enabled",
+        "/proc/cpuinfo",
+        "/proc/diskstats",
+        "/proc/meminfo",
+        "/proc/stat",
+        "/proc/swaps",
+        "/proc/uptime",
+        "/proc/loadavg",
+        "/proc/slabinfo",
+        "/proc/sys/kernel/ns_last_pid",
+        "/proc/sys/crypto/fips_enabled",
     };
     for (size_t i = 0; i < sizeof allowed / sizeof *allowed; i++) {
         if (strcmp(destination, allowed[i]) == 0)
@@ -91,8 +98,9 @@ static int check_target(const struct config_mount *mount, int target, struct err
     /* The root directory of a procfs has inode 1. */
     bool below_root = status.st_ino != 1;
     if (below_root && !may_cover_in_proc(mount->destination))
-        return error_set(err, 0, "mount %s: nothing may be mounted inside /proc but a few "
-                                 "information files",
+        return error_set(err, 0,
+                         "mount %s: nothing may be mounted inside /proc but a few "
+                         "information files",
                          mount->destination);
     if (!below_root && mount->type && strcmp(mount->type, "proc") != 0)
         return error_set(err, 0, "mount %s: /proc may be covered by another procfs only",
@@ -112,14 +120,14 @@ static int open_strict_target(const struct rootfs *rootfs, const struct config_m
                      mount->destination, mount->type);
 }
 
-static int open_target(const struct rootfs *rootfs, const struct config_mount *mount, bool directory,
-                       struct error *err)
+static int open_target(const struct rootfs *rootfs, const struct config_mount *mount,
+                       bool directory, struct error *err)
 {
-    bool strict = mount->type && (strcmp(mount->type, "proc") == 0 ||
-                                  strcmp(mount->type, "sysfs") == 0);
-    scope_close int target =
-        strict ? open_strict_target(rootfs, mount, err)
-               : rootpath_make(rootfs->root, mount->destination, directory, err);
+    bool strict =
+        mount->type && (strcmp(mount->type, "proc") == 0 || strcmp(mount->type, "sysfs") == 0);
+    scope_close int target = strict
+                                 ? open_strict_target(rootfs, mount, err)
+                                 : rootpath_make(rootfs->root, mount->destination, directory, err);
     if (target < 0 || check_target(mount, target, err) < 0)
         return -1;
     return scope_take_fd(&target);
@@ -140,8 +148,7 @@ static int mount_tmpfs(const struct rootfs *rootfs, const struct config_mount *m
             memory_resize(options->data, options->data_count + 1, sizeof *options->data);
         options->data[options->data_count++] = mode;
     }
-    scope_close int fd = mount_new("tmpfs", mount->source, options,
-                                   rootfs->mount_label, err);
+    scope_close int fd = mount_new("tmpfs", mount->source, options, rootfs->mount_label, err);
     options->data_count -= has_mode ? 0 : 1;
     if (fd < 0 || (options->copy_up && copy_up(target, fd, err) < 0))
         return -1;
@@ -159,21 +166,21 @@ static bool has_long_option(const struct mount_options *options)
 }
 
 /* mount(2), on a target that stays a descriptor. The new mount is opened by the same target. */
-static int mount_classic(const struct config_mount *mount, const struct mount_options *options,
+static int mount_classic(const struct config_mount *item, const struct mount_options *options,
                          const char *path, struct error *err)
 {
     char text[4096];
     size_t length = 0;
     for (size_t i = 0; i < options->data_count; i++) {
-        int more = snprintf(text + length, sizeof text - length, "%s%s", i ? "," : "",
-                            options->data[i]);
+        int more =
+            snprintf(text + length, sizeof text - length, "%s%s", i ? "," : "", options->data[i]);
         length += (size_t)more;
         if (length >= sizeof text)
-            return error_set(err, E2BIG, "mount %s: the options", mount->destination);
+            return error_set(err, E2BIG, "mount %s: the options", item->destination);
     }
-    if (mount(mount->source, path, mount->type, 0, text) < 0)
+    if (mount(item->source, path, item->type, 0, text) < 0)
         return error_set(err, errno, "mount %s: can't mount a file system of type %s",
-                         mount->destination, mount->type);
+                         item->destination, item->type);
     return 0;
 }
 
@@ -199,8 +206,7 @@ static int remount(struct rootfs *rootfs, const struct config_mount *mount,
     if (mount_set_attributes(fd, options, mount->destination, err) < 0)
         return -1;
     if (options->propagation)
-        return mount_set_propagation(fd, options->propagation, options->propagation_recursive,
-                                     err);
+        return mount_set_propagation(fd, options->propagation, options->propagation_recursive, err);
     return 0;
 }
 
@@ -211,10 +217,7 @@ static int make_detached(struct rootfs *rootfs, size_t index, struct mount_optio
     if (strcmp(mount->type, "tmpfs") == 0)
         return mount_tmpfs(rootfs, mount, options, target, err);
     int fd = mount_new(mount->type, mount->source, options,
-                       strcmp(mount->type, "mqueue") == 0
-                           ? NULL
-                           : rootfs->mount_label,
-                       err);
+                       strcmp(mount->type, "mqueue") == 0 ? NULL : rootfs->mount_label, err);
     if (fd >= 0 || strcmp(mount->type, "sysfs") != 0 || err->code != EPERM)
         return fd;
     /* A user namespace that doesn't own the network namespace may not mount sysfs: the host's,
@@ -224,8 +227,7 @@ static int make_detached(struct rootfs *rootfs, size_t index, struct mount_optio
 }
 
 static int finish_mount(struct rootfs *rootfs, const struct config_mount *mount,
-                        const struct mount_options *options, int fd, int target,
-                        struct error *err)
+                        const struct mount_options *options, int fd, int target, struct error *err)
 {
     if (mount_set_attributes(fd, options, mount->destination, err) < 0 ||
         mount_attach(fd, target, mount->destination, err) < 0)
@@ -338,8 +340,9 @@ int rootfs_enter(struct rootfs *rootfs, bool no_pivot, struct error *err)
         /* The old root lands on top of the new one; the working directory is the new, so "."
          * is what the kernel stacked there: the old root, which goes. */
         if (syscall(SYS_pivot_root, ".", ".") < 0)
-            return error_set(err, errno, "can't pivot into the root file system (on a ramfs "
-                                         "host, use --no-pivot)");
+            return error_set(err, errno,
+                             "can't pivot into the root file system (on a ramfs "
+                             "host, use --no-pivot)");
         if (umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
             return error_set(err, errno, "can't let go of the host's root file system");
     }

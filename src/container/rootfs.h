@@ -12,16 +12,16 @@
 struct rootfs {
     const struct config *config;
     const struct cgroup *cgroup;
-    const char *path;     /* absolute path of the root on the host */
-    const int *sources;   /* for each mount, a detached tree that the runtime opened, or -1 */
-    int root_source;      /* the same of the root itself, or -1 */
+    const char *path;        /* absolute path of the root on the host */
+    const int *sources;      /* for each mount, a detached tree that the runtime opened, or -1 */
+    int root_source;         /* the same of the root itself, or -1 */
     const char *mount_label; /* SELinux; NULL where there is none */
-    bool user_namespace;  /* new or joined: no mknod, ids may lack a mapping */
+    bool user_namespace;     /* new or joined: no mknod, ids may lack a mapping */
     bool cgroup_namespace;
-    int root;             /* descriptor of the container's root mount */
-    int procfs;           /* a procfs mount nobody else made or can cover: what is written to
-                             /proc goes there; -1: none needed so far */
-    int host_dev;         /* the host's /dev, for binds of devices */
+    int root;     /* descriptor of the container's root mount */
+    int procfs;   /* a procfs mount nobody else made or can cover: what is written to
+                     /proc goes there; -1: none needed so far */
+    int host_dev; /* the host's /dev, for binds of devices */
 };
 
 /* Propagation of the namespace, the root as a mount of its own. The working directory is the
