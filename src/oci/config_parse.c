@@ -46,7 +46,7 @@ static bool is_semantic_version(const char *text)
 
 static int parse_version(const struct config_node *document, const char **out)
 {
-    if (config_require(config_read_string(document, "ociVersion", out), document, "ociVersion") < 0)
+    if (config_require_string(document, "ociVersion", out) < 0)
         return -1;
     if (!is_semantic_version(*out))
         return config_fail_member(document, "ociVersion", "%s is not a version (SemVer 2.0.0)",
@@ -60,8 +60,8 @@ static int parse_version(const struct config_node *document, const char **out)
 static int parse_root(const struct config_node *document, struct config_root *out)
 {
     struct config_node root;
-    if (config_require(config_read_object(document, "root", &root), document, "root") < 0 ||
-        config_require(config_read_string(&root, "path", &out->path), &root, "path") < 0 ||
+    if (config_require_object(document, "root", &root) < 0 ||
+        config_require_string(&root, "path", &out->path) < 0 ||
         config_read_bool(&root, "readonly", &out->readonly) < 0)
         return -1;
     return *out->path ? 0 : config_fail_member(&root, "path", "is empty");
@@ -70,8 +70,7 @@ static int parse_root(const struct config_node *document, struct config_root *ou
 static int convert_mount(const struct config_node *node, void *slot)
 {
     struct config_mount *mount = slot;
-    if (config_require(config_read_string(node, "destination", &mount->destination), node,
-                       "destination") < 0 ||
+    if (config_require_string(node, "destination", &mount->destination) < 0 ||
         config_read_text(node, "type", &mount->type) < 0 ||
         config_read_text(node, "source", &mount->source) < 0 ||
         config_read_strings(node, "options", &mount->options) < 0 ||
@@ -92,7 +91,7 @@ static int convert_mount(const struct config_node *node, void *slot)
 static int convert_hook(const struct config_node *node, void *slot)
 {
     struct config_hook *hook = slot;
-    if (config_require(config_read_absolute_path(node, "path", &hook->path), node, "path") < 0 ||
+    if (config_require_absolute_path(node, "path", &hook->path) < 0 ||
         config_read_strings(node, "args", &hook->args) < 0 ||
         config_read_environment(node, "env", &hook->env) < 0 ||
         config_read_number(node, "timeout", 1, INT32_MAX, &hook->timeout) < 0)

@@ -19,12 +19,9 @@
 static int convert_id_mapping(const struct config_node *node, void *slot)
 {
     struct config_id_mapping *mapping = slot;
-    if (config_require(config_read_uint32(node, "containerID", UINT32_MAX, &mapping->container_id),
-                       node, "containerID") < 0 ||
-        config_require(config_read_uint32(node, "hostID", UINT32_MAX, &mapping->host_id), node,
-                       "hostID") < 0 ||
-        config_require(config_read_uint32(node, "size", UINT32_MAX, &mapping->size), node, "size") <
-            0)
+    if (config_require_uint32(node, "containerID", UINT32_MAX, &mapping->container_id) < 0 ||
+        config_require_uint32(node, "hostID", UINT32_MAX, &mapping->host_id) < 0 ||
+        config_require_uint32(node, "size", UINT32_MAX, &mapping->size) < 0)
         return -1;
     if (mapping->size == 0)
         return config_fail_member(node, "size", "must be at least 1");
@@ -72,8 +69,7 @@ static int parse_namespace(const struct config_node *node, struct config_namespa
         names[kind] = (struct config_choice){config_namespace_kinds[kind].name, kind};
     const struct config_choices choices = CONFIG_CHOICES(names);
     const struct config_choice *type;
-    if (config_expect_object(node) < 0 ||
-        config_require(config_read_choice(node, "type", &choices, &type), node, "type") < 0)
+    if (config_expect_object(node) < 0 || config_require_choice(node, "type", &choices, &type) < 0)
         return -1;
     struct config_namespace *namespace = &namespaces[type->value];
     if (namespace->listed)
@@ -128,8 +124,8 @@ static int convert_device(const struct config_node *node, void *slot)
     static const struct config_choices choices = CONFIG_CHOICES(types);
     struct config_device *device = slot;
     const struct config_choice *type;
-    if (config_require(config_read_absolute_path(node, "path", &device->path), node, "path") < 0 ||
-        config_require(config_read_choice(node, "type", &choices, &type), node, "type") < 0 ||
+    if (config_require_absolute_path(node, "path", &device->path) < 0 ||
+        config_require_choice(node, "type", &choices, &type) < 0 ||
         config_read_uint32(node, "uid", UINT32_MAX, &device->uid) < 0 ||
         config_read_uint32(node, "gid", UINT32_MAX, &device->gid) < 0)
         return -1;
@@ -204,8 +200,7 @@ static int parse_personality(const struct config_node *node, struct config_linux
         return found;
     const struct config_choice *domain;
     struct config_strings flags = {0};
-    if (config_require(config_read_choice(&personality, "domain", &choices, &domain), &personality,
-                       "domain") < 0 ||
+    if (config_require_choice(&personality, "domain", &choices, &domain) < 0 ||
         config_read_strings(&personality, "flags", &flags) < 0)
         return -1;
     if (flags.count)

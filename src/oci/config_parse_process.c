@@ -112,9 +112,8 @@ static int parse_console_size(const struct config_node *node, struct config_proc
     if (found <= 0)
         return found;
     uint32_t height, width;
-    if (config_require(config_read_uint32(&size, "height", UINT16_MAX, &height), &size, "height") <
-            0 ||
-        config_require(config_read_uint32(&size, "width", UINT16_MAX, &width), &size, "width") < 0)
+    if (config_require_uint32(&size, "height", UINT16_MAX, &height) < 0 ||
+        config_require_uint32(&size, "width", UINT16_MAX, &width) < 0)
         return -1;
     process->has_console_size = true;
     process->console_height = (uint16_t)height;
@@ -185,9 +184,9 @@ static int convert_rlimit(const struct config_node *node, void *slot)
     static const struct config_choices choices = CONFIG_CHOICES(rlimit_names);
     struct config_rlimit *rlimit = slot;
     const struct config_choice *type;
-    if (config_require(config_read_choice(node, "type", &choices, &type), node, "type") < 0 ||
-        config_require(config_read_uint64(node, "soft", &rlimit->soft), node, "soft") < 0 ||
-        config_require(config_read_uint64(node, "hard", &rlimit->hard), node, "hard") < 0)
+    if (config_require_choice(node, "type", &choices, &type) < 0 ||
+        config_require_uint64(node, "soft", &rlimit->soft) < 0 ||
+        config_require_uint64(node, "hard", &rlimit->hard) < 0)
         return -1;
     rlimit->name = type->name;
     rlimit->resource = (int)type->value;
@@ -263,8 +262,7 @@ static int parse_scheduler(const struct config_node *node, struct config_schedul
     struct config_scheduler *result = arena_allocate(node->reader->arena, 1, sizeof *result);
     const struct config_choice *policy;
     int64_t nice = 0;
-    if (config_require(config_read_choice(&scheduler, "policy", &choices, &policy), &scheduler,
-                       "policy") < 0 ||
+    if (config_require_choice(&scheduler, "policy", &choices, &policy) < 0 ||
         config_read_int64(&scheduler, "nice", -20, 19, &nice) < 0 ||
         config_read_uint32(&scheduler, "priority", 99, &result->priority) < 0 ||
         parse_scheduler_flags(&scheduler, &result->flags) < 0 ||
@@ -287,10 +285,8 @@ static int parse_io_priority(const struct config_node *node, struct config_proce
         return found;
     const struct config_choice *class;
     int64_t level;
-    if (config_require(config_read_choice(&priority, "class", &choices, &class), &priority,
-                       "class") < 0 ||
-        config_require(config_read_int64(&priority, "priority", 0, 7, &level), &priority,
-                       "priority") < 0)
+    if (config_require_choice(&priority, "class", &choices, &class) < 0 ||
+        config_require_int64(&priority, "priority", 0, 7, &level) < 0)
         return -1;
     process->has_io_priority = true;
     process->io_priority_class = (int)class->value;
@@ -302,9 +298,9 @@ static int parse_io_priority(const struct config_node *node, struct config_proce
 
 static int parse_program(const struct config_node *node, struct config_process *process)
 {
-    if (config_require(config_read_strings(node, "args", &process->args), node, "args") < 0 ||
+    if (config_require_strings(node, "args", &process->args) < 0 ||
         config_read_environment(node, "env", &process->env) < 0 ||
-        config_require(config_read_absolute_path(node, "cwd", &process->cwd), node, "cwd") < 0)
+        config_require_absolute_path(node, "cwd", &process->cwd) < 0)
         return -1;
     if (process->args.count == 0)
         return config_fail_member(node, "args", "at least one is required");

@@ -47,7 +47,7 @@ static int convert_device_rule(const struct config_node *node, void *slot)
     const struct config_choice *type = &types[0];
     const char *name = "";
     rule->major = rule->minor = -1;
-    if (config_require(config_read_bool(node, "allow", &rule->allow), node, "allow") < 0 ||
+    if (config_require_bool(node, "allow", &rule->allow) < 0 ||
         config_read_string(node, "type", &name) < 0 ||
         (*name && config_read_choice(node, "type", &choices, &type) < 0) ||
         config_read_int64(node, "major", -1, UINT32_MAX, &rule->major) < 0 ||
@@ -139,6 +139,7 @@ static int parse_cpu(const struct config_node *node, struct config_resources *ou
     int found = config_read_object(node, "cpu", &cpu);
     if (found <= 0)
         return found;
+    const int64_t most = INT64_MAX;
     int shares = config_read_uint64(&cpu, "shares", &out->cpu.shares);
     int period = config_read_uint64(&cpu, "period", &out->cpu.period);
     int realtime = config_read_uint64(&cpu, "realtimePeriod", &out->cpu.realtime_period);
@@ -147,10 +148,9 @@ static int parse_cpu(const struct config_node *node, struct config_resources *ou
     out->cpu.has_shares = shares > 0;
     out->cpu.has_period = period > 0;
     out->cpu.has_realtime_period = realtime > 0;
-    if (config_read_number(&cpu, "quota", -1, INT64_MAX, &out->cpu.quota) < 0 ||
-        config_read_number(&cpu, "burst", 0, INT64_MAX, &out->cpu.burst) < 0 ||
-        config_read_number(&cpu, "realtimeRuntime", -1, INT64_MAX, &out->cpu.realtime_runtime) <
-            0 ||
+    if (config_read_number(&cpu, "quota", -1, most, &out->cpu.quota) < 0 ||
+        config_read_number(&cpu, "burst", 0, most, &out->cpu.burst) < 0 ||
+        config_read_number(&cpu, "realtimeRuntime", -1, most, &out->cpu.realtime_runtime) < 0 ||
         config_read_number(&cpu, "idle", 0, 1, &out->cpu.idle) < 0 ||
         read_number_list(&cpu, "cpus", &out->cpu.cpus) < 0 ||
         read_number_list(&cpu, "mems", &out->cpu.mems) < 0)
@@ -181,8 +181,8 @@ static int read_weight(const struct config_node *from, const char *key, struct c
 
 static int read_device_number(const struct config_node *from, int64_t *major, int64_t *minor)
 {
-    if (config_require(config_read_int64(from, "major", 0, UINT32_MAX, major), from, "major") < 0 ||
-        config_require(config_read_int64(from, "minor", 0, UINT32_MAX, minor), from, "minor") < 0)
+    if (config_require_int64(from, "major", 0, UINT32_MAX, major) < 0 ||
+        config_require_int64(from, "minor", 0, UINT32_MAX, minor) < 0)
         return -1;
     return 0;
 }
@@ -206,7 +206,7 @@ static int convert_throttle(const struct config_node *node, void *slot)
     struct config_block_throttle *throttle = slot;
     if (read_device_number(node, &throttle->major, &throttle->minor) < 0)
         return -1;
-    return config_require(config_read_uint64(node, "rate", &throttle->rate), node, "rate");
+    return config_require_uint64(node, "rate", &throttle->rate);
 }
 
 static int parse_block(const struct config_node *node, struct config_resources *out)
@@ -235,9 +235,8 @@ static int parse_block(const struct config_node *node, struct config_resources *
 static int convert_hugepage_limit(const struct config_node *node, void *slot)
 {
     struct config_hugepage_limit *limit = slot;
-    if (config_require(config_read_string(node, "pageSize", &limit->page_size), node, "pageSize") <
-            0 ||
-        config_require(config_read_uint64(node, "limit", &limit->limit), node, "limit") < 0)
+    if (config_require_string(node, "pageSize", &limit->page_size) < 0 ||
+        config_require_uint64(node, "limit", &limit->limit) < 0)
         return -1;
     const char *unit = limit->page_size + strspn(limit->page_size, "0123456789");
     if (*limit->page_size == '0' || unit == limit->page_size || !*unit || !strchr("KMG", *unit) ||
@@ -250,9 +249,8 @@ static int convert_hugepage_limit(const struct config_node *node, void *slot)
 static int convert_interface_priority(const struct config_node *node, void *slot)
 {
     struct config_interface_priority *priority = slot;
-    if (config_require(config_read_string(node, "name", &priority->name), node, "name") < 0 ||
-        config_require(config_read_uint32(node, "priority", UINT32_MAX, &priority->priority), node,
-                       "priority") < 0)
+    if (config_require_string(node, "name", &priority->name) < 0 ||
+        config_require_uint32(node, "priority", UINT32_MAX, &priority->priority) < 0)
         return -1;
     if (!is_single_word(priority->name))
         return config_fail_member(node, "name", "%s is not an interface's name",

@@ -56,7 +56,7 @@ static int read_action(const struct config_node *from, const char *key, const ch
                        const char **action, bool *has_errno, uint32_t *errno_value)
 {
     const struct config_choice *choice;
-    if (config_require(config_read_choice(from, key, &actions, &choice), from, key) < 0)
+    if (config_require_choice(from, key, &actions, &choice) < 0)
         return -1;
     *action = choice->name;
     int found = config_read_uint32(from, errno_key, UINT32_MAX, errno_value);
@@ -72,10 +72,10 @@ static int convert_argument(const struct config_node *node, void *slot)
 {
     struct config_seccomp_argument *argument = slot;
     const struct config_choice *op;
-    if (config_require(config_read_uint32(node, "index", 5, &argument->index), node, "index") < 0 ||
-        config_require(config_read_uint64(node, "value", &argument->value), node, "value") < 0 ||
+    if (config_require_uint32(node, "index", 5, &argument->index) < 0 ||
+        config_require_uint64(node, "value", &argument->value) < 0 ||
         config_read_uint64(node, "valueTwo", &argument->value_two) < 0 ||
-        config_require(config_read_choice(node, "op", &operators, &op), node, "op") < 0)
+        config_require_choice(node, "op", &operators, &op) < 0)
         return -1;
     argument->op = op->name;
     return 0;
@@ -84,7 +84,7 @@ static int convert_argument(const struct config_node *node, void *slot)
 static int convert_rule(const struct config_node *node, void *slot)
 {
     struct config_seccomp_rule *rule = slot;
-    if (config_require(config_read_strings(node, "names", &rule->names), node, "names") < 0 ||
+    if (config_require_strings(node, "names", &rule->names) < 0 ||
         read_action(node, "action", "errnoRet", &rule->action, &rule->has_errno,
                     &rule->errno_value) < 0 ||
         config_read_list(node, "args", sizeof *rule->arguments, convert_argument, &rule->arguments,

@@ -200,7 +200,7 @@ int config_read_string(const struct config_node *from, const char *key, const ch
 
 int config_read_text(const struct config_node *from, const char *key, const char **out)
 {
-    const char *text;
+    const char *text = "";
     int found = config_read_string(from, key, &text);
     if (found <= 0)
         return found;
@@ -255,7 +255,7 @@ int config_read_pairs(const struct config_node *from, const char *key, struct co
 int config_get_choice(const struct config_node *node, const struct config_choices *choices,
                       const struct config_choice **out)
 {
-    const char *name;
+    const char *name = "";
     if (config_get_string(node, &name) < 0)
         return -1;
     for (size_t i = 0; i < choices->count; i++) {

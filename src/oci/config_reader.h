@@ -110,4 +110,59 @@ int config_get_choice(const struct config_node *node, const struct config_choice
 int config_read_choice(const struct config_node *from, const char *key,
                        const struct config_choices *choices, const struct config_choice **out);
 
+/* The same for members that must be there: 1 or -1. */
+static inline int config_require_object(const struct config_node *from, const char *key,
+                                        struct config_node *out)
+{
+    return config_require(config_read_object(from, key, out), from, key);
+}
+
+static inline int config_require_string(const struct config_node *from, const char *key,
+                                        const char **out)
+{
+    return config_require(config_read_string(from, key, out), from, key);
+}
+
+static inline int config_require_absolute_path(const struct config_node *from, const char *key,
+                                               const char **out)
+{
+    return config_require(config_read_absolute_path(from, key, out), from, key);
+}
+
+static inline int config_require_strings(const struct config_node *from, const char *key,
+                                         struct config_strings *out)
+{
+    return config_require(config_read_strings(from, key, out), from, key);
+}
+
+static inline int config_require_choice(const struct config_node *from, const char *key,
+                                        const struct config_choices *choices,
+                                        const struct config_choice **out)
+{
+    return config_require(config_read_choice(from, key, choices, out), from, key);
+}
+
+static inline int config_require_uint32(const struct config_node *from, const char *key,
+                                        uint32_t maximum, uint32_t *out)
+{
+    return config_require(config_read_uint32(from, key, maximum, out), from, key);
+}
+
+static inline int config_require_uint64(const struct config_node *from, const char *key,
+                                        uint64_t *out)
+{
+    return config_require(config_read_uint64(from, key, out), from, key);
+}
+
+static inline int config_require_int64(const struct config_node *from, const char *key,
+                                       int64_t minimum, int64_t maximum, int64_t *out)
+{
+    return config_require(config_read_int64(from, key, minimum, maximum, out), from, key);
+}
+
+static inline int config_require_bool(const struct config_node *from, const char *key, bool *out)
+{
+    return config_require(config_read_bool(from, key, out), from, key);
+}
+
 #endif
