@@ -58,7 +58,8 @@ static int next_directory(struct walk *walk, struct level *found)
                 continue;
             found->next = entry->d_off;
             snprintf(found->name, sizeof found->name, "%s", entry->d_name);
-            return 1;
+            /* The rest of the buffer is read again: the directory may change meanwhile. */
+            return lseek(walk->fd, entry->d_off, SEEK_SET) < 0 ? -1 : 1;
         }
     }
 }
