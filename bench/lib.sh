@@ -9,7 +9,7 @@ PATH=$PATH:/usr/sbin:/sbin
 
 if [ "$(id -u)" != 0 ]; then
     exec sudo HULL_OCI="${HULL_OCI:-}" HULL_BENCH_RUNS="${HULL_BENCH_RUNS:-}" \
-        HULL_BENCH_TABLE="${HULL_BENCH_TABLE:-}" "$0" "$@"
+        HULL_BENCH_TABLE="${HULL_BENCH_TABLE:-}" "$PWD/bench/$(basename "$0")" "$@"
 fi
 
 export HULL_OCI=${HULL_OCI:-$(scripts/program build/release hull-oci)}
