@@ -80,15 +80,34 @@ static int create_in(const struct cgroup *cgroup, const struct cgroup_hierarchy 
     return 0;
 }
 
+static int create_version(const struct cgroup *cgroup, bool v2, const struct config *config,
+                          struct error *err)
+{
+    for (size_t i = 0; i < cgroup->count; i++)
+        if (cgroup->hierarchies[i].v2 == v2 &&
+            create_in(cgroup, &cgroup->hierarchies[i], config, err) < 0)
+            return -1;
+    return 0;
+}
+
+int cgroup_create_v2(const struct cgroup *cgroup, const struct config *config, struct error *err)
+{
+    return create_version(cgroup, true, config, err);
+}
+
+int cgroup_create_v1(const struct cgroup *cgroup, const struct config *config, struct error *err)
+{
+    return create_version(cgroup, false, config, err);
+}
+
 int cgroup_create(struct cgroup *cgroup, pid_t pid, const struct config *config, struct error *err)
 {
     if (cgroup->manager == CGROUP_MANAGER_SYSTEMD &&
         cgroup_systemd_start(cgroup, pid, config, err) < 0)
         return -1;
-    for (size_t i = 0; i < cgroup->count; i++)
-        if (create_in(cgroup, &cgroup->hierarchies[i], config, err) < 0)
-            return -1;
-    return 0;
+    if (cgroup_create_v2(cgroup, config, err) < 0)
+        return -1;
+    return cgroup_create_v1(cgroup, config, err);
 }
 
 int cgroup_open_v2(const struct cgroup *cgroup)

@@ -65,6 +65,11 @@ int cgroup_resolve(struct cgroup *cgroup, enum cgroup_manager manager, const cha
  * After a failure the caller calls cgroup_remove(). config may be NULL. */
 int cgroup_create(struct cgroup *cgroup, pid_t pid, const struct config *config, struct error *err);
 
+/* The two halves of cgroup_create() for the manager that uses files: the v2 cgroup, into which a
+ * process can be cloned, and the v1 ones, which can be made while that process is at work. */
+int cgroup_create_v2(const struct cgroup *cgroup, const struct config *config, struct error *err);
+int cgroup_create_v1(const struct cgroup *cgroup, const struct config *config, struct error *err);
+
 /* An O_DIRECTORY descriptor of the v2 cgroup for CLONE_INTO_CGROUP, or -1 if there is no v2
  * hierarchy (errno ENOENT) or it can't be opened. */
 int cgroup_open_v2(const struct cgroup *cgroup);

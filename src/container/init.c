@@ -37,8 +37,8 @@ static _Noreturn void fail(int channel, const struct error *err)
     _exit(1);
 }
 
-/* Waits until the runtime has recorded us, written our mappings and made our cgroup. If it died,
- * so do we, before anything of ours outlives it. */
+/* Waits until the runtime has recorded us, written our mappings and made our cgroups, and enters
+ * them. If it died, so do we, before anything of ours outlives it. */
 static int wait_for_go(struct init *init, struct error *err)
 {
     struct channel_message message;
@@ -70,9 +70,6 @@ static int set_up_namespaces(struct init *init, struct error *err)
     const struct config *config = &launch->config;
     if (namespaces_enter(&launch->namespaces, err) < 0)
         return -1;
-    if (namespaces_makes(&launch->namespaces, CONFIG_NAMESPACE_CGROUP) &&
-        unshare(CLONE_NEWCGROUP) < 0)
-        return error_set(err, errno, "can't make a cgroup namespace");
     if (setsid() < 0 && errno != EPERM)
         return error_set(err, errno, "can't start a session");
     if (!launch->options->no_new_keyring && keyring_join(launch->options->id, err) < 0)
@@ -136,8 +133,7 @@ static int build_root(struct init *init, struct error *err)
 {
     struct rootfs *rootfs = &init->rootfs;
     const struct config_process *process = init->launch->config.process;
-    rootfs->host_dev = open("/dev", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (rootfs_prepare(rootfs, err) < 0 || rootfs_mount_all(rootfs, err) < 0)
+    if (rootfs_mount_all(rootfs, err) < 0)
         return -1;
     /* A missing working directory is made, as runc does; if it can't be, entering it says so. */
     int cwd = rootpath_make(rootfs->root, process->cwd, true, NULL);
@@ -214,14 +210,36 @@ static void fill_process(struct init *init)
     };
 }
 
+/* What needs no cgroup yet. */
+static int begin_root(struct init *init, struct error *err)
+{
+    init->rootfs.host_dev = open("/dev", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (init->rootfs.host_dev < 0)
+        return error_set(err, errno, "can't open the host's /dev");
+    return rootfs_prepare(&init->rootfs, err);
+}
+
 static int set_up(struct init *init, struct error *err)
 {
     struct launch *launch = init->launch;
     bool own_mounts = namespaces_makes(&launch->namespaces, CONFIG_NAMESPACE_MOUNT) ||
                       launch->namespaces.joined[CONFIG_NAMESPACE_MOUNT] >= 0;
-    if (wait_for_go(init, err) < 0 || set_up_namespaces(init, err) < 0)
+    /* In a user namespace nothing can be done before the runtime has mapped us. Otherwise we work
+     * while the runtime makes our cgroups. */
+    bool waits_first = namespaces_changes_user(&launch->namespaces);
+    if (waits_first && wait_for_go(init, err) < 0)
+        return -1;
+    if (set_up_namespaces(init, err) < 0)
         return -1;
     fill_rootfs(init);
+    if (own_mounts && begin_root(init, err) < 0)
+        return -1;
+    if (!waits_first && wait_for_go(init, err) < 0)
+        return -1;
+    /* Its root is the cgroup that we are in now. */
+    if (namespaces_makes(&launch->namespaces, CONFIG_NAMESPACE_CGROUP) &&
+        unshare(CLONE_NEWCGROUP) < 0)
+        return error_set(err, errno, "can't make a cgroup namespace");
     if ((own_mounts ? build_root(init, err) : change_root(init, err)) < 0)
         return -1;
     fill_process(init);

@@ -248,7 +248,8 @@ static int set_oom_score(pid_t pid, const struct config_process *process, struct
     return file_write_text(AT_FDCWD, path, value, err);
 }
 
-/* Everything that is done to the first process from outside; then it may go on. */
+/* Everything that is done to the first process from outside; then it may go on. Without a user
+ * namespace it is making its namespaces and its root meanwhile, on another processor. */
 static int release(struct launch *launch, struct error *err)
 {
     const struct config *config = &launch->config;
@@ -257,13 +258,12 @@ static int release(struct launch *launch, struct error *err)
     int count = 0;
     if (record_add_process(&launch->record, launch->process.pid, err) < 0)
         return -1;
-    if (launch->cgroup.manager == CGROUP_MANAGER_SYSTEMD) {
-        if (cgroup_create(&launch->cgroup, launch->process.pid, config, err) < 0 ||
-            cgroup_apply(&launch->cgroup, config->linux_section.resources, false, err) < 0)
-            return -1;
-    } else {
-        count = cgroup_open_entries(&launch->cgroup, staged, entries, err);
-    }
+    int made = launch->cgroup.manager == CGROUP_MANAGER_SYSTEMD
+                   ? cgroup_create(&launch->cgroup, launch->process.pid, config, err)
+                   : cgroup_create_v1(&launch->cgroup, config, err);
+    if (made < 0 || cgroup_apply(&launch->cgroup, config->linux_section.resources, false, err) < 0)
+        return -1;
+    count = cgroup_open_entries(&launch->cgroup, staged, entries, err);
     if (count < 0)
         return -1;
     int result = set_oom_score(launch->process.pid, config->process, err);
@@ -290,8 +290,7 @@ static int make(struct launch *launch, struct error *err)
     int channel[2];
     scope_close int cgroup = -1;
     if (launch->cgroup.manager == CGROUP_MANAGER_FILES) {
-        if (cgroup_create(&launch->cgroup, 0, config, err) < 0 ||
-            cgroup_apply(&launch->cgroup, config->linux_section.resources, false, err) < 0)
+        if (cgroup_create_v2(&launch->cgroup, config, err) < 0)
             return -1;
         cgroup = cgroup_open_v2(&launch->cgroup);
     }

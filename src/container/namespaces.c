@@ -170,6 +170,11 @@ static int make_user_namespace(int channel, struct error *err)
     return become_root(err);
 }
 
+/* What the first process makes itself. The cgroup namespace's root is the cgroup one is in when
+ * it is made; and the network namespace is most of the work, which the process can do while the
+ * runtime does something else. */
+static const uint64_t LATER = CLONE_NEWCGROUP | CLONE_NEWNET;
+
 static pid_t clone_process(uint64_t flags, int cgroup, bool sibling)
 {
     struct clone_args args = {.flags = flags, .exit_signal = SIGCHLD};
@@ -263,8 +268,7 @@ pid_t namespaces_clone(const struct namespaces *namespaces, const int channel[2]
 {
     if (namespaces_is_staged(namespaces))
         return clone_staged(namespaces, channel, err);
-    /* The cgroup namespace's root is the cgroup one is in when it is made: later. */
-    pid_t pid = clone_process(namespaces->create & ~(uint64_t)CLONE_NEWCGROUP, cgroup, false);
+    pid_t pid = clone_process(namespaces->create & ~LATER, cgroup, false);
     if (pid == 0) {
         close(channel[0]);
         return 0;
@@ -285,7 +289,11 @@ pid_t namespaces_clone(const struct namespaces *namespaces, const int channel[2]
 
 int namespaces_enter(const struct namespaces *namespaces, struct error *err)
 {
-    if (!namespaces_is_staged(namespaces) && join_all(namespaces, err) < 0)
+    bool staged = namespaces_is_staged(namespaces);
+    if (!staged && join_all(namespaces, err) < 0)
         return -1;
+    if (!staged && namespaces_makes(namespaces, CONFIG_NAMESPACE_NETWORK) &&
+        unshare(CLONE_NEWNET) < 0)
+        return error_set(err, errno, "can't make a network namespace");
     return namespaces_changes_user(namespaces) ? become_root(err) : 0;
 }
