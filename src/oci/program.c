@@ -392,10 +392,8 @@ static const struct command_section sections[] = {
     {"FILES",
      "config.json in the bundle describes the container, as the OCI runtime specification says.\n"
      "/run/hull-oci holds the state of the containers that root made."},
-    {"ENVIRONMENT",
-     "XDG_RUNTIME_DIR: for users other than root, where the state is kept.\n"
-     "LISTEN_FDS: how many descriptors, from 3 on, are passed into the container.\n"
-     "NOTIFY_SOCKET: where the container's program reports that it is ready (sd_notify)."},
+    {"ENVIRONMENT", "XDG_RUNTIME_DIR: for users other than root, where the state is kept.\n"
+                    "LISTEN_FDS: how many descriptors, from 3 on, are passed into the container."},
     {"EXAMPLE", "    mkdir -p bundle/rootfs/bin\n"
                 "    cp /bin/busybox bundle/rootfs/bin/sh\n"
                 "    hull-oci spec --bundle bundle\n"
