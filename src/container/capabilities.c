@@ -50,5 +50,7 @@ int capabilities_set(const struct config_capabilities *capabilities, uint64_t ke
     }
     if (syscall(SYS_capset, &header, data) < 0)
         return error_set(err, errno, "can't set the capabilities");
-    return set_ambient(sets[CONFIG_CAPABILITY_AMBIENT], err);
+    /* The kernel raises only what is permitted and inheritable too. Configurations ask for more
+     * (`runc spec` writes such ones), and runc passes it over. */
+    return set_ambient(sets[CONFIG_CAPABILITY_AMBIENT] & permitted & inheritable, err);
 }

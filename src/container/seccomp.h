@@ -7,6 +7,7 @@
 
 #include <linux/filter.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "base/error.h"
 #include "oci/config.h"
@@ -18,12 +19,22 @@ struct seccomp_program {
 };
 
 /* Compiles. System calls that this libseccomp doesn't know are skipped, as runc does; an unknown
- * architecture or a flag that this kernel lacks is an error. */
+ * architecture or a flag that this kernel lacks is an error, and so are SCMP_ACT_NOTIFY without a
+ * listenerPath, for write(2) or as the default action: the container's process has to hand over
+ * its listener after the filter is in force.
+ *
+ * Where flags are not given (items is NULL; an empty list is given), SPEC_ALLOW is set if the
+ * kernel has it, as runc does.
+ *
+ * cache_directory (NULL: no cache) holds the filters that were compiled before, see
+ * seccomp_cache.h; it is made if its parent exists. A cache that can't be used is passed over. */
 int seccomp_compile(struct seccomp_program *program, const struct config_seccomp *seccomp,
-                    struct error *err);
-void seccomp_release(struct seccomp_program *program);
+                    const char *cache_directory, struct error *err);
+/* (Not seccomp_release(), which is a function of libseccomp.) */
+void seccomp_program_release(struct seccomp_program *program);
 
-/* Installs the filter on the calling thread. *listener is the notification descriptor if
+/* Installs the filter on the calling thread, which has no_new_privs or CAP_SYS_ADMIN in its user
+ * namespace. *listener is the notification descriptor if
  * program->notify, else -1. Async-signal-safe: only system calls. */
 int seccomp_install(const struct seccomp_program *program, int *listener, struct error *err);
 
@@ -43,5 +54,7 @@ const char *const *seccomp_architectures(void);
 const char *const *seccomp_known_flags(void);
 /* Fills supported (at least as long as known flags) with the subset that this kernel takes. */
 void seccomp_supported_flags(const char **supported);
+/* Fills text with libseccomp's version ("2.5.4"); fails where it isn't installed. */
+int seccomp_library_version(char *text, size_t size, struct error *err);
 
 #endif

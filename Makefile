@@ -1,0 +1,64 @@
+# The commands people type. The build itself is meson's: see meson.build.
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+SUITE ?=
+FUZZ_SECONDS ?= 300
+
+release := build/release
+
+help:
+	@echo 'make demo     build hull and show a container running'
+	@echo 'make check    build with sanitizers, run the tests'
+	@echo 'make check-long   the same with the full number of cases'
+	@echo 'make build    build an optimised hull into $(release)'
+	@echo 'make install  install it (DESTDIR=$(DESTDIR) PREFIX=$(PREFIX))'
+	@echo 'make bench    measure it beside its peers'
+	@echo 'make fuzz     fuzz its parsers for FUZZ_SECONDS=$(FUZZ_SECONDS) each'
+	@echo 'make outside SUITE=DIRECTORY   run another project'\''s suite on it'
+	@echo 'make deps     install all that these need from the distribution'
+	@echo 'make format   format the sources'
+	@echo 'make clean    remove build/'
+
+deps:
+	@scripts/deps build check bench demo format
+
+build:
+	@scripts/deps build
+	@scripts/build $(release) --prefix=$(PREFIX)
+
+demo: build
+	@scripts/deps demo
+	@demo/run
+
+check:
+	@scripts/deps build check
+	@tests/run
+
+check-long:
+	@scripts/deps build check
+	@tests/run --long
+
+bench: build
+	@scripts/deps bench
+	@bench/all
+
+install: build
+	@DESTDIR='$(DESTDIR)' meson install -C $(release) --no-rebuild --quiet
+
+outside: build
+	@scripts/deps outside
+	@tests/outside/run '$(SUITE)'
+
+fuzz:
+	@scripts/deps build check
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run fuzz
+
+format:
+	@scripts/deps format
+	@scripts/format
+
+clean:
+	rm -rf build
+
+.PHONY: help deps build demo check check-long bench install outside fuzz format clean

@@ -1,0 +1,380 @@
+#include "base/command.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Known everywhere, and so in nobody's table. */
+static const struct command_flag help_flag = {.name = "help", .letter = 'h'};
+static const struct command_flag version_flag = {.name = "version", .letter = 'v'};
+
+static bool name_is(const struct command_flag *flag, const char *name, size_t length)
+{
+    if (length == 1 && flag->letter && flag->letter == name[0])
+        return true;
+    return strlen(flag->name) == length && memcmp(flag->name, name, length) == 0;
+}
+
+static const struct command_flag *find_flag(const struct command_flag *flags, const char *name,
+                                            size_t length)
+{
+    for (; flags && flags->name; flags++)
+        if (name_is(flags, name, length))
+            return flags;
+    return NULL;
+}
+
+const struct command_verb *command_find_verb(const struct command_program *program,
+                                             const char *name)
+{
+    for (const struct command_verb *const *verb = program->verbs; *verb; verb++)
+        if (strcmp((*verb)->name, name) == 0)
+            return *verb;
+    return NULL;
+}
+
+/* Suggestions */
+
+#define SUGGESTION_LENGTH 63
+
+/* The least number of letters to insert, drop or replace that turns one word into the other
+ * (Levenshtein). Longer words than any flag are far from everything. */
+static size_t edit_distance(const char *from, size_t from_length, const char *to)
+{
+    size_t to_length = strlen(to);
+    if (from_length > SUGGESTION_LENGTH || to_length > SUGGESTION_LENGTH)
+        return SUGGESTION_LENGTH;
+    size_t row[SUGGESTION_LENGTH + 1];
+    for (size_t j = 0; j <= to_length; j++)
+        row[j] = j;
+    for (size_t i = 1; i <= from_length; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= to_length; j++) {
+            size_t best = diagonal + (from[i - 1] != to[j - 1]);
+            if (row[j] + 1 < best)
+                best = row[j] + 1;
+            if (row[j - 1] + 1 < best)
+                best = row[j - 1] + 1;
+            diagonal = row[j];
+            row[j] = best;
+        }
+    }
+    return row[to_length];
+}
+
+struct suggestion {
+    const char *word;
+    size_t distance;
+};
+
+/* Only words that one could have meant: at most a third of the letters wrong, or two. */
+static void suggest(struct suggestion *best, const char *typed, size_t length, const char *word)
+{
+    size_t distance = edit_distance(typed, length, word);
+    size_t limit = length / 3 < 2 ? 2 : length / 3;
+    if (distance <= limit && distance < length && (!best->word || distance < best->distance))
+        *best = (struct suggestion){word, distance};
+}
+
+static void suggest_flags(struct suggestion *best, const char *typed, size_t length,
+                          const struct command_flag *flags)
+{
+    for (; flags && flags->name; flags++)
+        if (!flags->hidden)
+            suggest(best, typed, length, flags->name);
+}
+
+/* Errors. Each is one line that begins with the verb, if one is known. */
+
+struct parser {
+    struct command_line *line;
+    int argc;
+    char **argv;
+    int next; /* the word to read */
+    struct error *err;
+};
+
+static int fail_with_usage(const struct parser *parser, const char *what)
+{
+    const struct command_verb *verb = parser->line->verb;
+    return error_set(parser->err, 0, "%s: %s (usage: %s %s%s%s%s)", verb->name, what,
+                     parser->line->program->name, verb->name, verb->flags ? " [flags]" : "",
+                     verb->arguments ? " " : "", verb->arguments ? verb->arguments : "");
+}
+
+static int fail_at_flag(const struct parser *parser, const char *what, const char *word, int length,
+                        const char *reason)
+{
+    const struct command_line *line = parser->line;
+    if (line->verb)
+        return error_set(parser->err, 0, "%s: %s '%.*s'%s", line->verb->name, what, length, word,
+                         reason);
+    return error_set(parser->err, 0, "%s '%.*s'%s", what, length, word, reason);
+}
+
+static int fail_for_unknown_flag(const struct parser *parser, const char *word, size_t dashes,
+                                 size_t length)
+{
+    const struct command_line *line = parser->line;
+    const char *name = word + dashes;
+    struct suggestion best = {0};
+    if (line->verb)
+        suggest_flags(&best, name, length, line->verb->flags);
+    suggest_flags(&best, name, length, line->program->flags);
+    char hint[160];
+    if (best.word)
+        snprintf(hint, sizeof hint, " (did you mean '--%s'?)", best.word);
+    else
+        snprintf(hint, sizeof hint, " (see '%s %s%s--help')", line->program->name,
+                 line->verb ? line->verb->name : "", line->verb ? " " : "");
+    return fail_at_flag(parser, "unknown flag", word, (int)(dashes + length), hint);
+}
+
+static int fail_for_unknown_verb(const struct parser *parser, const char *word)
+{
+    struct suggestion best = {0};
+    const struct command_program *program = parser->line->program;
+    for (const struct command_verb *const *verb = program->verbs; *verb; verb++)
+        suggest(&best, word, strlen(word), (*verb)->name);
+    if (best.word)
+        return error_set(parser->err, 0, "unknown command '%s' (did you mean '%s'?)", word,
+                         best.word);
+    return error_set(parser->err, 0, "unknown command '%s' (see '%s --help')", word, program->name);
+}
+
+/* Parsing */
+
+static bool is_one_of(const char *words, const char *value)
+{
+    size_t length = strlen(value);
+    for (const char *word = words; *word;) {
+        size_t room = strcspn(word, " ");
+        if (room == length && memcmp(word, value, length) == 0)
+            return true;
+        word += room + strspn(word + room, " ");
+    }
+    return false;
+}
+
+/* The spellings that Go's strconv.ParseBool takes. NULL for any other. */
+static const char *normalise_boolean(const char *value)
+{
+    if (is_one_of("1 t T TRUE true True", value))
+        return "true";
+    if (is_one_of("0 f F FALSE false False", value))
+        return "false";
+    return NULL;
+}
+
+/* Finds what value the flag that word names was given, in the word itself or the next one. */
+static int read_value(struct parser *parser, const struct command_flag *flag, const char *word,
+                      const char **value)
+{
+    const char *equals = strchr(word, '=');
+    int length = equals ? (int)(equals - word) : (int)strlen(word);
+    if (!flag->argument) {
+        *value = equals ? normalise_boolean(equals + 1) : "true";
+        return *value ? 0
+                      : fail_at_flag(parser, "flag", word, length,
+                                     " takes no value but true or false");
+    }
+    if (equals)
+        *value = equals + 1;
+    else if (parser->next < parser->argc)
+        *value = parser->argv[parser->next++];
+    else {
+        char reason[96];
+        snprintf(reason, sizeof reason, " needs a value: %s", flag->argument);
+        return fail_at_flag(parser, "flag", word, length, reason);
+    }
+    if (flag->choices && !is_one_of(flag->choices, *value)) {
+        char reason[256];
+        snprintf(reason, sizeof reason, " takes one of: %s; not '%.64s'", flag->choices, *value);
+        return fail_at_flag(parser, "flag", word, length, reason);
+    }
+    return 0;
+}
+
+static int read_flag(struct parser *parser, const char *word)
+{
+    struct command_line *line = parser->line;
+    size_t dashes = word[1] == '-' ? 2 : 1;
+    const char *name = word + dashes;
+    size_t length = strcspn(name, "=");
+    const struct command_flag *flag = NULL;
+    if (line->verb)
+        flag = find_flag(line->verb->flags, name, length);
+    if (!flag)
+        flag = find_flag(line->program->flags, name, length);
+    if (!flag && name_is(&help_flag, name, length)) {
+        line->action = COMMAND_SHOW_HELP;
+        return 0;
+    }
+    if (!flag && !line->verb && name_is(&version_flag, name, length)) {
+        line->action = COMMAND_SHOW_VERSION;
+        return 0;
+    }
+    if (!flag)
+        return fail_for_unknown_flag(parser, word, dashes, length);
+    struct command_setting setting = {.flag = flag};
+    if (read_value(parser, flag, word, &setting.value) < 0)
+        return -1;
+    line->settings[line->setting_count++] = setting;
+    return 0;
+}
+
+/* No flag begins with a digit: "-9" is a signal, or a number. */
+static bool is_flag(const char *word)
+{
+    return word[0] == '-' && word[1] && !(word[1] >= '0' && word[1] <= '9');
+}
+
+/* Reads flags, and arguments among them, until the words or the flags end. */
+static int read_words(struct parser *parser)
+{
+    struct command_line *line = parser->line;
+    while (parser->next < parser->argc && line->action == COMMAND_RUN_VERB) {
+        char *word = parser->argv[parser->next];
+        if (is_flag(word)) {
+            parser->next++;
+            if (strcmp(word, "--") == 0)
+                break;
+            if (read_flag(parser, word) < 0)
+                return -1;
+            continue;
+        }
+        if (!line->verb || line->verb->options_first)
+            break;
+        line->arguments[line->argument_count++] = word;
+        parser->next++;
+    }
+    return 0;
+}
+
+/* `help`, or `help VERB` */
+static int read_help(struct parser *parser)
+{
+    struct command_line *line = parser->line;
+    line->action = COMMAND_SHOW_HELP;
+    if (parser->next == parser->argc)
+        return 0;
+    const char *name = parser->argv[parser->next];
+    line->verb = command_find_verb(line->program, name);
+    return line->verb ? 0 : fail_for_unknown_verb(parser, name);
+}
+
+static int check_arguments(const struct parser *parser)
+{
+    const struct command_line *line = parser->line;
+    const struct command_verb *verb = line->verb;
+    if (line->argument_count < verb->min_arguments)
+        return fail_with_usage(parser,
+                               line->argument_count ? "too few arguments" : "argument missing");
+    if (verb->max_arguments < 0 || line->argument_count <= verb->max_arguments)
+        return 0;
+    char what[128];
+    snprintf(what, sizeof what, "unexpected argument '%.64s'",
+             line->arguments[verb->max_arguments]);
+    return fail_with_usage(parser, what);
+}
+
+static int read_verb(struct parser *parser)
+{
+    struct command_line *line = parser->line;
+    const char *name = parser->argv[parser->next++];
+    line->verb = command_find_verb(line->program, name);
+    if (!line->verb && (strcmp(name, "help") == 0 || strcmp(name, "h") == 0))
+        return read_help(parser);
+    if (!line->verb)
+        return fail_for_unknown_verb(parser, name);
+    if (read_words(parser) < 0)
+        return -1;
+    if (line->action != COMMAND_RUN_VERB)
+        return 0;
+    while (parser->next < parser->argc)
+        line->arguments[line->argument_count++] = parser->argv[parser->next++];
+    return check_arguments(parser);
+}
+
+int command_parse(const struct command_program *program, int argc, char **argv,
+                  struct command_line *line, struct error *err)
+{
+    *line = (struct command_line){.program = program};
+    size_t room = (size_t)argc + 1;
+    line->settings = arena_allocate(&line->arena, room, sizeof *line->settings);
+    line->arguments = arena_allocate(&line->arena, room, sizeof *line->arguments);
+    struct parser parser = {.line = line, .argc = argc, .argv = argv, .next = 1, .err = err};
+    if (read_words(&parser) < 0)
+        return -1;
+    if (line->action != COMMAND_RUN_VERB)
+        return 0;
+    if (parser.next >= argc) {
+        line->action = COMMAND_SHOW_HELP;
+        return 0;
+    }
+    return read_verb(&parser);
+}
+
+void command_release(struct command_line *line)
+{
+    arena_release(&line->arena);
+}
+
+/* Looking things up */
+
+static const struct command_flag *require_flag(const struct command_flag *flags, const char *name)
+{
+    const struct command_flag *flag = find_flag(flags, name, strlen(name));
+    if (!flag) {
+        fprintf(stderr, "no flag is called '%s': the program asks for what it doesn't describe\n",
+                name);
+        abort();
+    }
+    return flag;
+}
+
+static const char *last_value(const struct command_line *line, const struct command_flag *flag)
+{
+    for (size_t i = line->setting_count; i-- > 0;)
+        if (line->settings[i].flag == flag)
+            return line->settings[i].value;
+    return NULL;
+}
+
+static bool is_given(const struct command_line *line, const struct command_flag *flag)
+{
+    const char *value = last_value(line, flag);
+    return value && (flag->argument || strcmp(value, "true") == 0);
+}
+
+const char *command_value(const struct command_line *line, const char *name)
+{
+    return last_value(line, require_flag(line->verb->flags, name));
+}
+
+bool command_given(const struct command_line *line, const char *name)
+{
+    return is_given(line, require_flag(line->verb->flags, name));
+}
+
+const char *command_global_value(const struct command_line *line, const char *name)
+{
+    return last_value(line, require_flag(line->program->flags, name));
+}
+
+bool command_global_given(const struct command_line *line, const char *name)
+{
+    return is_given(line, require_flag(line->program->flags, name));
+}
+
+size_t command_values(struct command_line *line, const char *name, const char ***values)
+{
+    const struct command_flag *flag = require_flag(line->verb->flags, name);
+    *values = arena_allocate(&line->arena, line->setting_count + 1, sizeof **values);
+    size_t count = 0;
+    for (size_t i = 0; i < line->setting_count; i++)
+        if (line->settings[i].flag == flag)
+            (*values)[count++] = line->settings[i].value;
+    return count;
+}

@@ -1,0 +1,76 @@
+#include "container/console.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "base/scope.h"
+#include "container/rootpath.h"
+
+/* The image could have put anything there; the multiplexer of a devpts is a certain device. */
+static bool is_multiplexer(int fd)
+{
+    struct stat status;
+    struct statfs file_system;
+    return fstat(fd, &status) == 0 && S_ISCHR(status.st_mode) && status.st_rdev == makedev(5, 2) &&
+           fstatfs(fd, &file_system) == 0 && file_system.f_type == DEVPTS_SUPER_MAGIC;
+}
+
+/* Looked at before it is opened: opening a device can have effects. */
+static int open_multiplexer(int root, struct error *err)
+{
+    char path[40];
+    scope_close int node = rootpath_open(root, "/dev/pts/ptmx", O_PATH);
+    if (node < 0 && (errno == ENOENT || errno == ENOTDIR))
+        node = open("/dev/pts/ptmx", O_PATH | O_CLOEXEC);
+    if (node < 0)
+        return error_set(err, errno, "can't open /dev/pts/ptmx for a terminal");
+    if (!is_multiplexer(node))
+        return error_set(err, 0, "can't open a terminal: /dev/pts/ptmx is not a devpts's");
+    snprintf(path, sizeof path, "/proc/self/fd/%d", node);
+    int master = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (master < 0)
+        return error_set(err, errno, "can't open /dev/pts/ptmx for a terminal");
+    return master;
+}
+
+int console_open(int root, const struct config_process *process, int *master, int *slave,
+                 struct error *err)
+{
+    scope_close int opened = open_multiplexer(root, err);
+    if (opened < 0)
+        return -1;
+    int unlock = 0;
+    if (ioctl(opened, TIOCSPTLCK, &unlock) < 0)
+        return error_set(err, errno, "can't unlock the terminal");
+    /* By the master's descriptor: no name that somebody could have put something else under. */
+    scope_close int peer = ioctl(opened, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (peer < 0)
+        return error_set(err, errno, "can't open the terminal");
+    if (process->has_console_size) {
+        struct winsize size = {.ws_row = process->console_height, .ws_col = process->console_width};
+        if (ioctl(opened, TIOCSWINSZ, &size) < 0)
+            return error_set(err, errno, "can't set the terminal's size");
+    }
+    *master = scope_take_fd(&opened);
+    *slave = scope_take_fd(&peer);
+    return 0;
+}
+
+int console_adopt(int slave, struct error *err)
+{
+    if (ioctl(slave, TIOCSCTTY, 0) < 0)
+        return error_set(err, errno, "can't make the terminal the controlling one");
+    for (int fd = 0; fd <= 2; fd++) {
+        if (dup2(slave, fd) < 0)
+            return error_set(err, errno, "can't make the terminal standard stream %d", fd);
+    }
+    return 0;
+}

@@ -1,0 +1,17 @@
+/* The defence against CVE-2019-5736: a container that gets hold of /proc/PID/exe of a runtime
+ * process inside it (say, because the image's program is "#!/proc/self/exe") holds the host's
+ * hull-oci, and may write to it when nobody runs it any more.
+ *
+ * Others execute a copy of themselves, which costs a millisecond. Here the process stops *being*
+ * its file: its mapped segments are replaced by anonymous copies, in place, and the kernel's link
+ * from the process to its file (prctl PR_SET_MM_EXE_FILE) is pointed to an empty sealed memfd.
+ * /proc/PID/exe then leads to a file that can be neither run nor written. */
+#ifndef HULL_CONTAINER_EXE_GUARD_H
+#define HULL_CONTAINER_EXE_GUARD_H
+
+#include "base/error.h"
+
+/* Applies to the calling process and to what it clones; the process must have one thread. */
+int exe_guard_detach(struct error *err);
+
+#endif

@@ -1,0 +1,451 @@
+/* The runtime's side of making a container: prepare everything that can be refused, record, make,
+ * attend to the first process while it sets itself up, and undo all if anything fails. */
+#include "container/launch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/scope.h"
+#include "container/attend.h"
+#include "container/channel.h"
+#include "container/client_socket.h"
+#include "container/exe_guard.h"
+#include "container/foreground.h"
+#include "container/hooks.h"
+#include "container/idmap.h"
+#include "container/intel_rdt.h"
+#include "container/lsm.h"
+#include "container/mounts.h"
+#include "container/pid_file.h"
+#include "container/process.h"
+#include "container/state.h"
+
+#define CONFIG_LIMIT (16u << 20)
+
+/* ---- prepare: nothing is made yet ---- */
+
+static int read_config(struct launch *launch, struct error *err)
+{
+    const struct container_options *options = launch->options;
+    launch->bundle = realpath(options->bundle ? options->bundle : ".", NULL);
+    if (!launch->bundle || chdir(launch->bundle) < 0)
+        return error_set(err, errno, "can't enter the bundle %s",
+                         options->bundle ? options->bundle : ".");
+    launch->config_text =
+        file_read_all(AT_FDCWD, "config.json", CONFIG_LIMIT, &launch->config_length, err);
+    if (!launch->config_text ||
+        config_parse(&launch->config, launch->config_text, launch->config_length, err) < 0)
+        return error_wrap(err, "%s/config.json", launch->bundle);
+    launch->root_path = realpath(launch->config.root.path, NULL);
+    struct stat status;
+    if (!launch->root_path || stat(launch->root_path, &status) < 0)
+        return error_set(err, errno, "root.path: can't open %s", launch->config.root.path);
+    if (!S_ISDIR(status.st_mode))
+        return error_set(err, ENOTDIR, "root.path: %s", launch->root_path);
+    return 0;
+}
+
+static int check_terminal(const struct launch *launch, struct error *err)
+{
+    const struct container_options *options = launch->options;
+    bool terminal = launch->config.process->terminal;
+    bool left_alone = launch->process.waits || options->detach;
+    if (terminal && left_alone && !options->console_socket)
+        return error_set(err, 0,
+                         "process.terminal is true and nobody stays to attend to the terminal: "
+                         "give --console-socket");
+    if (options->console_socket && !terminal)
+        return error_set(err, 0, "--console-socket is given, but process.terminal is false");
+    if (options->console_socket && !left_alone)
+        return error_set(err, 0, "--console-socket is for a detached container");
+    return 0;
+}
+
+static int check_mounts(const struct config *config, struct error *err)
+{
+    const struct config_namespace *mount =
+        &config->linux_section.namespaces[CONFIG_NAMESPACE_MOUNT];
+    if (!mount->listed && config->mount_count > 0)
+        return error_set(err, 0, "mounts: linux.namespaces has no mount namespace to make them in");
+    for (size_t i = 0; i < config->mount_count; i++) {
+        struct mount_options options;
+        if (mount_options_parse(&options, &config->mounts[i], err) < 0)
+            return error_wrap(err, "mounts[%zu]", i);
+        mount_options_release(&options);
+    }
+    return 0;
+}
+
+static int check_preserved(const struct container_options *options, struct error *err)
+{
+    for (int fd = 3; fd < 3 + options->preserve_fds + options->listen_fds; fd++) {
+        if (fcntl(fd, F_GETFD) < 0)
+            return error_set(err, errno, "descriptor %d is to be preserved", fd);
+    }
+    return 0;
+}
+
+static int prepare(struct launch *launch, struct error *err)
+{
+    const struct container_options *options = launch->options;
+    if (record_check_id(options->id, err) < 0 || check_preserved(options, err) < 0 ||
+        read_config(launch, err) < 0)
+        return -1;
+    const struct config *config = &launch->config;
+    if (!config->process)
+        return error_set(err, 0, "config.json: process: missing, so there is nothing to run");
+    const struct config_process *process = config->process;
+    if (check_terminal(launch, err) < 0 || check_mounts(config, err) < 0 ||
+        lsm_check(process->apparmor_profile, process->selinux_label,
+                  config->linux_section.mount_label, err) < 0)
+        return -1;
+    if (namespaces_open(&launch->namespaces, &config->linux_section, err) < 0)
+        return error_wrap(err, "linux.namespaces");
+    if (config->linux_section.seccomp) {
+        scope_free char *cache = memory_format("%s/.seccomp", options->root);
+        if (seccomp_compile(&launch->seccomp, config->linux_section.seccomp, cache, err) < 0)
+            return error_wrap(err, "linux.seccomp");
+    }
+    if (options->console_socket && (launch->process.console = client_socket_connect(
+                                        "console", options->console_socket, err)) < 0)
+        return -1;
+    if (config->linux_section.intel_rdt &&
+        !(launch->intel_rdt = intel_rdt_plan(config->linux_section.intel_rdt, options->id, err)))
+        return error_wrap(err, "linux.intelRdt");
+    return cgroup_resolve(&launch->cgroup,
+                          options->systemd_cgroup ? CGROUP_MANAGER_SYSTEMD : CGROUP_MANAGER_FILES,
+                          config->linux_section.cgroups_path, options->id, options->rootless, err);
+}
+
+/* ---- record ---- */
+
+static json_t *time_now(void)
+{
+    struct timespec now;
+    struct tm parts;
+    char text[64];
+    clock_gettime(CLOCK_REALTIME, &now);
+    gmtime_r(&now.tv_sec, &parts);
+    size_t length = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts);
+    snprintf(text + length, sizeof text - length, ".%09ldZ", now.tv_nsec);
+    return json_string(text);
+}
+
+static json_t *make_header(const struct launch *launch)
+{
+    const struct config *config = &launch->config;
+    json_t *header = json_object();
+    json_object_set_new(header, "ociVersion", json_string(config->oci_version));
+    json_object_set_new(header, "id", json_string(launch->options->id));
+    json_object_set_new(header, "bundle", json_string(launch->bundle));
+    json_object_set_new(header, "rootfs", json_string(launch->root_path));
+    json_object_set_new(header, "created", time_now());
+    json_object_set_new(header, "uid", json_integer(geteuid()));
+    json_object_set_new(header, "cgroup", cgroup_to_json(&launch->cgroup));
+    if (launch->intel_rdt)
+        json_object_set(header, "intelRdt", launch->intel_rdt);
+    json_t *annotations = json_object();
+    for (size_t i = 0; i < config->annotations.count; i++)
+        json_object_set_new(annotations, config->annotations.items[i].key,
+                            json_string(config->annotations.items[i].value));
+    json_object_set_new(header, "annotations", annotations);
+    return header;
+}
+
+/* ---- make ---- */
+
+/* In a user namespace the child may lack the rights to reach what the runtime may: the trees of
+ * bind mounts and of the root are opened here. So are those that get other owners. */
+static int open_source(const struct launch *launch, size_t index, bool privileged,
+                       struct error *err)
+{
+    const struct config *config = &launch->config;
+    const struct config_mount *mount = &config->mounts[index];
+    struct mount_options options;
+    if (mount_options_parse(&options, mount, err) < 0)
+        return -1;
+    int fd = -1;
+    bool failed = false;
+    if (options.bind && !options.remount && (privileged || options.idmap)) {
+        fd = mount_clone_source(mount, &options, err);
+        failed = fd < 0;
+    }
+    if (fd >= 0 && options.idmap) {
+        bool own = mount->uid_mappings.count > 0;
+        scope_close int user_namespace = idmap_open_namespace(
+            own ? &mount->uid_mappings : &config->linux_section.uid_mappings,
+            own ? &mount->gid_mappings : &config->linux_section.gid_mappings, err);
+        failed = user_namespace < 0 ||
+                 mount_set_idmap(fd, user_namespace, options.idmap_recursive, err) < 0;
+    }
+    mount_options_release(&options);
+    if (!failed)
+        return fd;
+    if (fd >= 0)
+        close(fd);
+    error_wrap(err, "mount %s", mount->destination);
+    return -2;
+}
+
+static int open_sources(struct launch *launch, struct error *err)
+{
+    const struct config *config = &launch->config;
+    bool privileged = geteuid() == 0 && namespaces_changes_user(&launch->namespaces);
+    bool needed = privileged;
+    for (size_t i = 0; i < config->mount_count && !needed; i++) {
+        for (size_t k = 0; k < config->mounts[i].options.count && !needed; k++)
+            needed = strstr(config->mounts[i].options.items[k], "idmap");
+        needed |= config->mounts[i].uid_mappings.count > 0;
+    }
+    if (!needed)
+        return 0;
+    launch->mount_sources = memory_allocate(config->mount_count, sizeof(int));
+    for (size_t i = 0; i < config->mount_count; i++)
+        launch->mount_sources[i] = -1;
+    for (size_t i = 0; i < config->mount_count; i++) {
+        int fd = open_source(launch, i, privileged, err);
+        if (fd == -2)
+            return -1;
+        launch->mount_sources[i] = fd;
+    }
+    if (privileged)
+        launch->root_source = mount_clone(AT_FDCWD, launch->root_path, true, 0, err);
+    return privileged && launch->root_source < 0 ? -1 : 0;
+}
+
+static void close_sources(struct launch *launch)
+{
+    for (size_t i = 0; launch->mount_sources && i < launch->config.mount_count; i++) {
+        if (launch->mount_sources[i] >= 0)
+            close(launch->mount_sources[i]);
+    }
+    free(launch->mount_sources);
+    launch->mount_sources = NULL;
+    if (launch->root_source >= 0)
+        close(scope_take_fd(&launch->root_source));
+}
+
+static int set_oom_score(pid_t pid, const struct config_process *process, struct error *err)
+{
+    if (!process->oom_score_adj.given)
+        return 0;
+    char path[48], value[24];
+    snprintf(path, sizeof path, "/proc/%d/oom_score_adj", pid);
+    snprintf(value, sizeof value, "%lld", (long long)process->oom_score_adj.value);
+    return file_write_text(AT_FDCWD, path, value, err);
+}
+
+/* Everything that is done to the first process from outside; then it may go on. */
+static int release(struct launch *launch, struct error *err)
+{
+    const struct config *config = &launch->config;
+    bool staged = namespaces_is_staged(&launch->namespaces);
+    int entries[CGROUP_HIERARCHY_MAX];
+    int count = 0;
+    if (record_add_process(&launch->record, launch->process.pid, err) < 0)
+        return -1;
+    if (launch->cgroup.manager == CGROUP_MANAGER_SYSTEMD) {
+        if (cgroup_create(&launch->cgroup, launch->process.pid, config, err) < 0 ||
+            cgroup_apply(&launch->cgroup, config->linux_section.resources, false, err) < 0)
+            return -1;
+    } else {
+        count = cgroup_open_entries(&launch->cgroup, staged, entries, err);
+    }
+    if (count < 0)
+        return -1;
+    int result = set_oom_score(launch->process.pid, config->process, err);
+    if (result == 0 && namespaces_changes_user(&launch->namespaces))
+        result = process_set_rlimits(launch->process.pid, config->process, err);
+    if (result == 0 && launch->options->pid_file)
+        result = pid_file_write(launch->options->pid_file, launch->process.pid, err);
+    if (result == 0)
+        result =
+            client_socket_send_process(launch->options->pidfd_socket, launch->process.pid, err);
+    if (result == 0)
+        result = intel_rdt_add_process(launch->record.header, launch->process.pid, err);
+    if (result == 0 && channel_send_descriptors(launch->process.channel, CHANNEL_GO,
+                                                launch->process.pid, entries, (size_t)count) < 0)
+        result = error_set(err, errno, "the container's first process died unexpectedly");
+    for (int i = 0; i < count; i++)
+        close(entries[i]);
+    return result;
+}
+
+static int make(struct launch *launch, struct error *err)
+{
+    const struct config *config = &launch->config;
+    int channel[2];
+    scope_close int cgroup = -1;
+    if (launch->cgroup.manager == CGROUP_MANAGER_FILES) {
+        if (cgroup_create(&launch->cgroup, 0, config, err) < 0 ||
+            cgroup_apply(&launch->cgroup, config->linux_section.resources, false, err) < 0)
+            return -1;
+        cgroup = cgroup_open_v2(&launch->cgroup);
+    }
+    if (config->linux_section.intel_rdt &&
+        intel_rdt_create(launch->record.header, config->linux_section.intel_rdt, err) < 0)
+        return error_wrap(err, "linux.intelRdt");
+    if (open_sources(launch, err) < 0)
+        return -1;
+    if (launch->process.waits &&
+        (launch->start_listener = record_listen_start(&launch->record, err)) < 0)
+        return -1;
+    /* Whoever shares a pid namespace with the first process must not look into it. */
+    if (launch->namespaces.joined[CONFIG_NAMESPACE_PID] >= 0)
+        prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    if (exe_guard_detach(err) < 0 || channel_open(channel, err) < 0)
+        return -1;
+    launch->process.pid = namespaces_clone(&launch->namespaces, channel, cgroup, err);
+    if (launch->process.pid == 0)
+        init_run(launch, channel[1]);
+    launch->process.channel = channel[0];
+    close_sources(launch);
+    if (launch->start_listener >= 0)
+        close(scope_take_fd(&launch->start_listener));
+    if (launch->process.pid < 0) {
+        launch->process.pid = 0;
+        return -1;
+    }
+    return release(launch, err);
+}
+
+/* ---- undo ---- */
+
+static void delete_made(struct launch *launch, struct error *err)
+{
+    json_t *state = state_document(launch->record.header, "stopped", 0);
+    struct error ignored = {0};
+    if (cgroup_kill(&launch->cgroup, SIGKILL, &ignored) < 0 && err)
+        *err = ignored;
+    if (cgroup_remove(&launch->cgroup, &ignored) < 0 && err)
+        *err = ignored;
+    if (intel_rdt_remove(launch->record.header, &ignored) < 0 && err)
+        *err = ignored;
+    if (hooks_run(&launch->config, CONFIG_HOOK_POSTSTOP, state, &ignored) < 0 && err)
+        *err = ignored;
+    if (record_remove(&launch->record, &ignored) < 0 && err)
+        *err = ignored;
+    json_decref(state);
+}
+
+static void undo(struct launch *launch)
+{
+    if (launch->process.pid > 0) {
+        kill(launch->process.pid, SIGKILL);
+        waitpid(launch->process.pid, NULL, 0);
+    }
+    delete_made(launch, NULL);
+    if (launch->options->pid_file)
+        unlink(launch->options->pid_file);
+}
+
+static void finish(struct launch *launch)
+{
+    close_sources(launch);
+    if (launch->start_listener >= 0)
+        close(scope_take_fd(&launch->start_listener));
+    attend_end(&launch->process);
+    record_close(&launch->record);
+    json_decref(launch->intel_rdt);
+    seccomp_program_release(&launch->seccomp);
+    namespaces_close(&launch->namespaces);
+    config_release(&launch->config);
+    free(launch->config_text);
+    free(launch->bundle);
+    free(launch->root_path);
+}
+
+static void begin(struct launch *launch, const struct container_options *options, bool waits)
+{
+    *launch = (struct launch){
+        .options = options,
+        .record = RECORD_CLOSED,
+        .root_source = -1,
+        .start_listener = -1,
+        .process = {.channel = -1, .ours = true, .waits = waits, .console = -1, .terminal = -1}};
+    launch->process.config = &launch->config;
+    for (int kind = 0; kind < CONFIG_NAMESPACE_KINDS; kind++)
+        launch->namespaces.joined[kind] = -1;
+}
+
+/* Up to the point where the container is created, or (run) its program executed. */
+static int bring_up(struct launch *launch, struct error *err)
+{
+    if (prepare(launch, err) < 0 ||
+        record_create(&launch->record, launch->options->root, launch->options->id,
+                      make_header(launch), launch->config_text, launch->config_length, err) < 0)
+        return -1;
+    launch->process.header = launch->record.header;
+    if (make(launch, err) == 0 && attend(&launch->process, err) == 0)
+        return 0;
+    undo(launch);
+    return -1;
+}
+
+int container_create(const struct container_options *options, struct error *err)
+{
+    struct launch launch;
+    begin(&launch, options, true);
+    int result = bring_up(&launch, err);
+    if (result == 0 && (result = record_add_created(&launch.record, err)) < 0)
+        undo(&launch);
+    finish(&launch);
+    return result;
+}
+
+static int run_poststart(struct launch *launch, struct error *err)
+{
+    if (launch->config.hooks[CONFIG_HOOK_POSTSTART].count == 0)
+        return 0;
+    json_t *state = state_document(launch->record.header, "running", launch->process.pid);
+    int result = hooks_run(&launch->config, CONFIG_HOOK_POSTSTART, state, err);
+    json_decref(state);
+    if (result < 0)
+        undo(launch);
+    return result;
+}
+
+int container_run(const struct container_options *options, int *exit_status, struct error *err)
+{
+    struct launch launch;
+    struct foreground foreground;
+    begin(&launch, options, false);
+    if (!options->detach)
+        foreground_begin(&foreground);
+    if (options->subreaper && !options->detach)
+        prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+    *exit_status = 0;
+    int result = bring_up(&launch, err);
+    if (result == 0)
+        result = run_poststart(&launch, err);
+    if (result == 0 && !options->detach) {
+        /* The container lives its own life now: others may work on it. */
+        record_unlock(&launch.record);
+        result = foreground_attend(&foreground, launch.process.pid, launch.process.terminal,
+                                   exit_status, err);
+        struct error undone = {0};
+        if (!options->keep && record_lock(&launch.record, 10000, &undone) == 0)
+            delete_made(&launch, &undone);
+        if (result == 0 && *undone.text && undone.code != ENOENT) {
+            *err = undone;
+            result = -1;
+        }
+    }
+    if (!options->detach)
+        foreground_end(&foreground);
+    finish(&launch);
+    return result;
+}

@@ -1,0 +1,183 @@
+/* Start, kill and delete: what happens to a container after it was made. */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <unistd.h>
+
+#include "base/scope.h"
+#include "container/attend.h"
+#include "container/channel.h"
+#include "container/container.h"
+#include "container/hooks.h"
+#include "container/intel_rdt.h"
+#include "container/state.h"
+#include "oci/config.h"
+
+#define LOCK_WAIT_MS 10000
+#define DEATH_WAIT_MS 10000
+
+int container_open(struct record *record, struct cgroup *cgroup, const char *root, const char *id,
+                   struct error *err)
+{
+    if (record_open(record, root, id, err) < 0)
+        return -1;
+    memset(cgroup, 0, sizeof *cgroup);
+    if (!record->header)
+        return 0; /* nothing was made yet when its creator was killed */
+    if (cgroup_from_json(cgroup, json_object_get(record->header, "cgroup"), err) == 0)
+        return 0;
+    record_close(record);
+    return -1;
+}
+
+/* ---- start ---- */
+
+static int run_poststart(const struct record *record, const struct config *config,
+                         struct error *err)
+{
+    json_t *state = state_document(record->header, "running", record->pid);
+    int result = hooks_run(config, CONFIG_HOOK_POSTSTART, state, err);
+    json_decref(state);
+    return result;
+}
+
+static int start_locked(struct record *record, struct error *err)
+{
+    enum container_status status = record_status(record);
+    if (status != CONTAINER_CREATED)
+        return error_set(err, 0, "cannot start a container in the %s state",
+                         container_status_names[status]);
+    struct config config;
+    if (config_parse(&config, record->config_text, record->config_length, err) < 0)
+        return error_wrap(err, "the recorded configuration");
+    scope_close int connection = record_connect_start(record, err);
+    int result = connection < 0 ? -1 : 0;
+    if (result == 0 && channel_send(connection, CHANNEL_START, 0) < 0)
+        result = error_set(err, errno, "can't tell the container's first process to start");
+    struct attendance process = {.channel = connection,
+                                 .pid = record->pid,
+                                 .config = &config,
+                                 .header = record->header,
+                                 .console = -1,
+                                 .terminal = -1};
+    if (result == 0)
+        result = attend(&process, err);
+    if (result == 0)
+        record_unlink_start(record);
+    if (result == 0 && (result = run_poststart(record, &config, err)) < 0) {
+        scope_close int pidfd = record_open_process(record);
+        if (pidfd >= 0)
+            pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
+    }
+    config_release(&config);
+    return result;
+}
+
+int container_start(const char *root, const char *id, struct error *err)
+{
+    struct cgroup cgroup;
+    scope_record struct record record = RECORD_CLOSED;
+    if (container_open(&record, &cgroup, root, id, err) < 0 ||
+        record_lock(&record, LOCK_WAIT_MS, err) < 0)
+        return -1;
+    return start_locked(&record, err);
+}
+
+/* ---- kill ---- */
+
+int container_kill(const char *root, const char *id, int signal, bool all, struct error *err)
+{
+    struct cgroup cgroup;
+    scope_record struct record record = RECORD_CLOSED;
+    if (container_open(&record, &cgroup, root, id, err) < 0)
+        return -1;
+    if (all && cgroup.count > 0)
+        return cgroup_kill(&cgroup, signal, err);
+    scope_close int pidfd = record_open_process(&record);
+    if (pidfd < 0)
+        return error_set(err, 0, "container not running");
+    if (pidfd_send_signal(pidfd, signal, NULL, 0) < 0)
+        return error_set(err, errno, "can't send signal %d", signal);
+    /* A frozen process acts on nothing, not even on SIGKILL where the freezer is v1's. */
+    if (signal == SIGKILL && cgroup.count > 0 && cgroup_is_frozen(&cgroup, NULL) == 1)
+        return cgroup_thaw(&cgroup, err);
+    return 0;
+}
+
+/* ---- delete ---- */
+
+static int wait_for_death(int pidfd, struct error *err)
+{
+    struct pollfd polled = {pidfd, POLLIN, 0};
+    int ready;
+    do {
+        ready = poll(&polled, 1, DEATH_WAIT_MS);
+    } while (ready < 0 && errno == EINTR);
+    return ready > 0 ? 0 : error_set(err, 0, "the first process did not die in time");
+}
+
+static int kill_all(const struct record *record, const struct cgroup *cgroup, struct error *err)
+{
+    scope_close int pidfd = record_open_process(record);
+    if (pidfd >= 0)
+        pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
+    if (cgroup->count > 0 && cgroup_kill(cgroup, SIGKILL, err) < 0)
+        return -1;
+    return pidfd >= 0 ? wait_for_death(pidfd, err) : 0;
+}
+
+static int run_poststop(const struct record *record, struct error *err)
+{
+    struct config config;
+    if (!record->config_text ||
+        config_parse(&config, record->config_text, record->config_length, NULL) < 0)
+        return 0;
+    json_t *state = state_document(record->header, "stopped", 0);
+    int result = hooks_run(&config, CONFIG_HOOK_POSTSTOP, state, err);
+    json_decref(state);
+    config_release(&config);
+    return result;
+}
+
+/* In an order that can be begun again after any step: the record goes last. A failing poststop
+ * hook is reported, but the container is gone all the same (runtime.md, "Lifecycle"). */
+static int delete_locked(struct record *record, const struct cgroup *cgroup, bool force,
+                         struct error *err)
+{
+    enum container_status status = record_status(record);
+    if (!force && status != CONTAINER_STOPPED && status != CONTAINER_CREATED)
+        return error_set(err, 0,
+                         "cannot delete a container in the %s state (stop it, or use --force)",
+                         container_status_names[status]);
+    if (kill_all(record, cgroup, err) < 0)
+        return -1;
+    if (cgroup->count > 0 && cgroup_remove(cgroup, err) < 0)
+        return -1;
+    if (intel_rdt_remove(record->header, err) < 0)
+        return -1;
+    int result = run_poststop(record, err);
+    return record_remove(record, result < 0 ? NULL : err) < 0 ? -1 : result;
+}
+
+int container_delete(const char *root, const char *id, bool force, struct error *err)
+{
+    struct cgroup cgroup;
+    scope_record struct record record = RECORD_CLOSED;
+    if (container_open(&record, &cgroup, root, id, err) < 0)
+        return force && (err->code == ENOENT || err->code == ENOTDIR) ? 0 : -1;
+    if (force && record_lock(&record, 0, err) < 0 && err->code == EBUSY) {
+        /* Somebody is at work on it, perhaps for ever. Without its process the work fails. */
+        scope_close int pidfd = record_open_process(&record);
+        if (pidfd >= 0)
+            pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
+    }
+    if (!record.locked && record_lock(&record, LOCK_WAIT_MS, err) < 0)
+        return force && err->code == ENOENT ? 0 : -1;
+    if (record.header &&
+        cgroup_from_json(&cgroup, json_object_get(record.header, "cgroup"), err) < 0)
+        return -1;
+    return delete_locked(&record, &cgroup, force, err);
+}

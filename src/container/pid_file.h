@@ -1,0 +1,12 @@
+/* --pid-file: where clients read the pid of the first process. */
+#ifndef HULL_CONTAINER_PID_FILE_H
+#define HULL_CONTAINER_PID_FILE_H
+
+#include <sys/types.h>
+
+#include "base/error.h"
+
+/* Written beside and renamed: a reader never sees half a number. */
+int pid_file_write(const char *path, pid_t pid, struct error *err);
+
+#endif

@@ -1,0 +1,58 @@
+#include "container/state.h"
+
+#include <pwd.h>
+#include <string.h>
+
+#include "container/cgroup.h"
+
+static bool is_paused(const struct record *record)
+{
+    struct cgroup cgroup;
+    return cgroup_from_json(&cgroup, json_object_get(record->header, "cgroup"), NULL) == 0 &&
+           cgroup_is_frozen(&cgroup, NULL) == 1;
+}
+
+const char *state_status(const struct record *record)
+{
+    enum container_status status = record_status(record);
+    if (status == CONTAINER_RUNNING && is_paused(record))
+        status = CONTAINER_PAUSED;
+    return container_status_names[status];
+}
+
+static void copy_member(json_t *to, const json_t *from, const char *name)
+{
+    json_t *value = json_object_get(from, name);
+    if (value)
+        json_object_set(to, name, value);
+}
+
+json_t *state_document(const json_t *header, const char *status, pid_t pid)
+{
+    json_t *state = json_object();
+    copy_member(state, header, "ociVersion");
+    copy_member(state, header, "id");
+    json_object_set_new(state, "status", json_string(status));
+    if (pid)
+        json_object_set_new(state, "pid", json_integer(pid));
+    copy_member(state, header, "bundle");
+    json_t *annotations = json_object_get(header, "annotations");
+    if (json_object_size(annotations) > 0)
+        json_object_set(state, "annotations", annotations);
+    return state;
+}
+
+json_t *state_describe(const struct record *record)
+{
+    const char *status = state_status(record);
+    bool stopped = strcmp(status, "stopped") == 0;
+    json_t *state = state_document(record->header, status, 0);
+    /* Clients want the member even when there is no process. */
+    json_object_set_new(state, "pid", json_integer(stopped ? 0 : record->pid));
+    if (!json_object_get(state, "id")) /* killed before its header was whole */
+        json_object_set_new(state, "id", json_string(record->id));
+    copy_member(state, record->header, "rootfs");
+    copy_member(state, record->header, "created");
+    copy_member(state, record->header, "owner");
+    return state;
+}

@@ -1,0 +1,137 @@
+/* hull-oci: an OCI runtime with runc's command line. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "base/scope.h"
+#include "container/seccomp.h"
+#include "oci/program.h"
+#include "oci/verb/verb.h"
+
+static const struct {
+    const char *name;
+    int (*run)(struct verb_context *context, struct error *err);
+} verbs[] = {
+    {"create", verb_create}, {"delete", verb_delete},     {"events", verb_events},
+    {"exec", verb_exec},     {"features", verb_features}, {"kill", verb_kill},
+    {"list", verb_list},     {"pause", verb_pause},       {"ps", verb_ps},
+    {"resume", verb_resume}, {"run", verb_run},           {"spec", verb_spec},
+    {"start", verb_start},   {"state", verb_state},       {"update", verb_update},
+};
+
+/* A closed standard stream would be the next file we open, and the container's to write to. */
+static void open_standard_streams(void)
+{
+    for (int fd = 0; fd <= 2; fd++) {
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", O_RDWR) != fd)
+            _exit(1);
+    }
+}
+
+static void print_version(void)
+{
+    /* In runc's layout: clients look for "spec:" and for the number after "version". */
+    printf("hull-oci version %s\nspec: 1.2.0\n", HULL_VERSION);
+    char library[32];
+    if (seccomp_library_version(library, sizeof library, NULL) == 0)
+        printf("libseccomp: %s\n", library);
+}
+
+static char *default_root(void)
+{
+    const char *runtime = getenv("XDG_RUNTIME_DIR");
+    if (geteuid() != 0 && runtime && *runtime)
+        return memory_format("%s/hull-oci", runtime);
+    return memory_copy_string("/run/hull-oci");
+}
+
+/* --rootless auto: an ordinary user, or root of a user namespace that isn't the first. */
+static bool decide_rootless(const char *mode)
+{
+    if (mode && strcmp(mode, "auto") != 0)
+        return strcmp(mode, "true") == 0;
+    if (geteuid() != 0)
+        return true;
+    char text[64] = "";
+    scope_close int fd = open("/proc/self/uid_map", O_RDONLY | O_CLOEXEC);
+    unsigned int inside, outside, size;
+    if (fd < 0 || read(fd, text, sizeof text - 1) <= 0)
+        return false;
+    return sscanf(text, "%u %u %u", &inside, &outside, &size) == 3 && size != UINT32_MAX;
+}
+
+static int run_verb(struct verb_context *context, struct error *err)
+{
+    const char *name = context->line->verb->name;
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
+        if (strcmp(verbs[i].name, name) == 0)
+            return verbs[i].run(context, err);
+    }
+    return error_set(err, 0, "no such verb");
+}
+
+/* The one line that says what went wrong, to the person and to the log. */
+static void report(const struct command_line *line, const struct log *log, const char *text)
+{
+    if (log->fd >= 0)
+        log_write(log, "error", text);
+    if (line->verb && line->argument_count > 0)
+        fprintf(stderr, "hull-oci: %s: '%s': %s\n", line->verb->name, line->arguments[0], text);
+    else if (line->verb)
+        fprintf(stderr, "hull-oci: %s: %s\n", line->verb->name, text);
+    else
+        fprintf(stderr, "hull-oci: %s\n", text);
+}
+
+static int act(struct command_line *line, const struct log *log)
+{
+    struct error err = {0};
+    scope_free char *root = default_root();
+    const char *given = command_global_value(line, "root");
+    struct verb_context context = {
+        .line = line,
+        .log = log,
+        .root = given ? given : root,
+        .systemd_cgroup = command_global_given(line, "systemd-cgroup"),
+        .rootless = decide_rootless(command_global_value(line, "rootless")),
+    };
+    if (run_verb(&context, &err) == 0)
+        return context.exit_status;
+    report(line, log, err.text);
+    return 1;
+}
+
+int main(int argc, char **argv)
+{
+    struct command_line line;
+    struct log log = {.fd = -1};
+    struct error err = {0}, log_error = {0};
+    open_standard_streams();
+    int parsed = command_parse(&oci_program, argc, argv, &line, &err);
+    const char *format = command_global_value(&line, "log-format");
+    int logging =
+        log_open(&log, command_global_value(&line, "log"), format && strcmp(format, "json") == 0,
+                 command_global_given(&line, "debug"), &log_error);
+    int status = 0;
+    if (parsed < 0 || logging < 0) {
+        report(&line, &log, parsed < 0 ? err.text : log_error.text);
+        status = 1;
+    } else if (line.action == COMMAND_SHOW_HELP) {
+        command_print_help(&oci_program, line.verb, stdout);
+    } else if (line.action == COMMAND_SHOW_VERSION) {
+        print_version();
+    } else {
+        status = act(&line, &log);
+    }
+    if (fflush(stdout) != 0 && status == 0) {
+        fprintf(stderr, "hull-oci: can't write to standard output: %s\n", strerror(errno));
+        status = 1;
+    }
+    command_release(&line);
+    return status;
+}
