@@ -65,7 +65,11 @@ static void emit_rule(struct assembly *to, const struct device_rule *rule)
         jumps[jump_count++] = to->count;
         emit(to, BPF_JMP | BPF_JNE | BPF_K, BPF_REG_5, 0, 0, (int)rule->minor);
     }
-    if (rule->allow) {
+    if (rule->access == DEVICE_ALL) {
+        /* Whatever is left is decided. (Most rules are such, and leaving r3 alone keeps the
+         * verifier from looking at each combination: 0.2 ms of a start.) */
+        emit_return(to, rule->allow ? 1 : 0);
+    } else if (rule->allow) {
         emit(to, BPF_ALU64 | BPF_AND | BPF_K, BPF_REG_3, 0, 0, (int)(~rule->access & DEVICE_ALL));
         jumps[jump_count++] = to->count;
         emit(to, BPF_JMP | BPF_JNE | BPF_K, BPF_REG_3, 0, 0, 0);
