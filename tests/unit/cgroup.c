@@ -321,6 +321,12 @@ static int run_program(const struct bpf_insn *program, size_t count, const uint3
         case BPF_ALU64 | BPF_RSH | BPF_K:
             *target >>= immediate;
             break;
+        case BPF_ALU64 | BPF_LSH | BPF_K:
+            *target <<= immediate;
+            break;
+        case BPF_ALU64 | BPF_OR | BPF_X:
+            *target |= registers[one->src_reg];
+            break;
         case BPF_ALU64 | BPF_AND | BPF_K:
             *target &= immediate;
             break;
@@ -441,6 +447,30 @@ static void programs_and_policies_mean_what_the_rules_say(void **state)
     assert_true(expressible > 300);
 }
 
+static void programs_know_all_numbers_and_many_rules(void **state)
+{
+    (void)state;
+    enum { MANY = 5000 };
+    static const uint32_t numbers[][2] = {{2047, 0xfffff}, {2048, 0}, {4095, 0xfffff}, {0, 0}};
+    struct device_rule *rules = memory_allocate(MANY, sizeof *rules);
+    for (size_t i = 0; i < 4; i++) {
+        for (size_t j = 0; j < MANY; j++) /* the first of them decides, beyond all others */
+            rules[j] = (struct device_rule){true, 'c', 7, (int64_t)j + 8, DEVICE_READ};
+        rules[0] = (struct device_rule){true, 'c', numbers[i][0], numbers[i][1], DEVICE_READ};
+        size_t count;
+        struct bpf_insn *program = device_program_build(rules, MANY, false, &count);
+        for (size_t j = 0; j < 4; j++) {
+            uint32_t context[3] = {DEVICE_READ << 16 | BPF_DEVCG_DEV_CHAR, numbers[j][0],
+                                   numbers[j][1]};
+            assert_int_equal(run_program(program, count, context), i == j);
+            context[0] = DEVICE_READ << 16 | BPF_DEVCG_DEV_BLOCK;
+            assert_int_equal(run_program(program, count, context), 0);
+        }
+        free(program);
+    }
+    free(rules);
+}
+
 static void default_devices_come_with_no_rules_at_all(void **state)
 {
     (void)state;
@@ -515,6 +545,7 @@ int main(void)
         cmocka_unit_test(swap_is_told_without_memory),
         cmocka_unit_test(slices_expand_to_their_parents),
         cmocka_unit_test(programs_and_policies_mean_what_the_rules_say),
+        cmocka_unit_test(programs_know_all_numbers_and_many_rules),
         cmocka_unit_test(default_devices_come_with_no_rules_at_all),
         cmocka_unit_test(a_hole_in_a_wildcard_is_refused_on_v1),
         cmocka_unit_test(records_come_back_and_forged_ones_do_not),

@@ -316,6 +316,25 @@ static void programs_are_replaced_in_any_v2_tree(void **state)
         start(fixture, try_devices);
         assert_int_equal(finish(fixture), allow ? 7 : 0);
     }
+    /* The kernel's verifier takes what we make of rules that leave others no chance. */
+    static const struct device_rule rules[] = {
+        {false, 'c', 1, 5, DEVICE_READ},          {true, 'c', -1, -1, DEVICE_ALL},
+        {true, 'b', 8, 0, DEVICE_WRITE},          {false, 'b', -1, -1, DEVICE_ALL},
+        {true, 'b', -1, -1, DEVICE_MKNOD},        {true, 'c', -1, 3, DEVICE_ALL},
+        {false, 'c', 4000, 70000, DEVICE_WRITE},  {false, 'c', 1, 11, DEVICE_READ},
+        {true, 'c', 5000000000, 1, DEVICE_WRITE},
+    };
+    for (size_t last = sizeof rules / sizeof *rules; last > 0; last--) {
+        size_t length;
+        struct bpf_insn *program = device_program_build(rules, last, true, &length);
+        int result = device_program_attach(v2->path, program, length, &fixture->err);
+        free(program);
+        need(result);
+        start(fixture, try_devices);
+        int allowed = finish(fixture);
+        assert_int_equal(allowed & 2, last >= 8 ? 0 : 2);
+        assert_int_equal(allowed & 4, last == 4 ? 0 : 4);
+    }
     everything[0].imm = 1; /* denials would add up if the old ones had stayed */
     need(device_program_attach(v2->path, everything, 2, &fixture->err));
     start(fixture, try_devices);
