@@ -3,7 +3,11 @@
  *
  * The rules stand in it last first. r3 holds the kinds of access asked for and not yet decided:
  * an allowing rule that matches the device takes its kinds away, and nothing left means yes; a
- * denying rule that matches and names a kind that is left means no. */
+ * denying rule that matches and names a kind that is left means no.
+ *
+ * Loading it is part of a container's start, and the verifier looks at both sides of each
+ * conditional jump (some 5 us each). So neighbours of one type share one test of it, major and
+ * minor are compared in one go, and a rule for all kinds of access doesn't compute with r3. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
@@ -25,6 +29,17 @@ _Static_assert((int)DEVICE_MKNOD == (int)BPF_DEVCG_ACC_MKNOD &&
 
 #define PROGRAM_NAME "hull_devices"
 #define INSTRUCTIONS_PER_RULE 8
+#define PROLOGUE 9
+#define GROUP_MAX 1000 /* rules; a jump reaches over 32767 instructions */
+
+/* Where things are while the program runs. (r1: the context, at the start.) */
+enum {
+    TYPE = BPF_REG_2,
+    LEFT = BPF_REG_3, /* kinds of access not decided yet */
+    MAJOR = BPF_REG_4,
+    MINOR = BPF_REG_5,
+    NUMBER = BPF_REG_6, /* major << 20 | minor, as in the kernel: majors have 12 bits */
+};
 
 struct assembly {
     struct bpf_insn *instructions;
@@ -48,55 +63,87 @@ static void emit_return(struct assembly *to, int value)
     emit(to, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
 }
 
-static void emit_rule(struct assembly *to, const struct device_rule *rule)
+/* Emits the tests of a rule's numbers; each jumps to the next rule, once that is known. */
+static size_t emit_tests(struct assembly *to, const struct device_rule *rule, size_t jumps[2])
 {
-    size_t jumps[4], jump_count = 0;
-    /* The kernel's numbers have 12 and 20 bits: beyond, the rule matches no device. */
-    if (rule->major > INT32_MAX || rule->minor > INT32_MAX)
-        return;
-    jumps[jump_count++] = to->count;
-    emit(to, BPF_JMP | BPF_JNE | BPF_K, BPF_REG_2, 0, 0,
-         rule->type == 'b' ? BPF_DEVCG_DEV_BLOCK : BPF_DEVCG_DEV_CHAR);
+    size_t count = 0;
+    /* (Constants have a sign, so numbers with the 32nd bit are compared in two steps.) */
+    if (rule->major >= 0 && rule->minor >= 0 && rule->major < 2048) {
+        jumps[count++] = to->count;
+        emit(to, BPF_JMP | BPF_JNE | BPF_K, NUMBER, 0, 0, (int)(rule->major << 20 | rule->minor));
+        return count;
+    }
     if (rule->major >= 0) {
-        jumps[jump_count++] = to->count;
-        emit(to, BPF_JMP | BPF_JNE | BPF_K, BPF_REG_4, 0, 0, (int)rule->major);
+        jumps[count++] = to->count;
+        emit(to, BPF_JMP | BPF_JNE | BPF_K, MAJOR, 0, 0, (int)rule->major);
     }
     if (rule->minor >= 0) {
-        jumps[jump_count++] = to->count;
-        emit(to, BPF_JMP | BPF_JNE | BPF_K, BPF_REG_5, 0, 0, (int)rule->minor);
+        jumps[count++] = to->count;
+        emit(to, BPF_JMP | BPF_JNE | BPF_K, MINOR, 0, 0, (int)rule->minor);
     }
-    if (rule->allow) {
-        emit(to, BPF_ALU64 | BPF_AND | BPF_K, BPF_REG_3, 0, 0, (int)(~rule->access & DEVICE_ALL));
+    return count;
+}
+
+/* Emits one rule for devices whose type is known to match. True if it decides for all of them:
+ * nothing may follow then, as the kernel takes no program with instructions that can't be
+ * reached. */
+static bool emit_rule(struct assembly *to, const struct device_rule *rule)
+{
+    size_t jumps[3];
+    if (rule->major >= 1 << 12 || rule->minor >= 1 << 20) /* there is no such device */
+        return false;
+    size_t jump_count = emit_tests(to, rule, jumps);
+    bool decides = jump_count == 0 && rule->access == DEVICE_ALL;
+    if (rule->access == DEVICE_ALL) {
+        emit_return(to, rule->allow ? 1 : 0);
+    } else if (rule->allow) {
+        emit(to, BPF_ALU64 | BPF_AND | BPF_K, LEFT, 0, 0, (int)(~rule->access & DEVICE_ALL));
         jumps[jump_count++] = to->count;
-        emit(to, BPF_JMP | BPF_JNE | BPF_K, BPF_REG_3, 0, 0, 0);
+        emit(to, BPF_JMP | BPF_JNE | BPF_K, LEFT, 0, 0, 0);
         emit_return(to, 1);
     } else {
-        emit(to, BPF_JMP | BPF_JSET | BPF_K, BPF_REG_3, 0, 1, (int)rule->access);
+        emit(to, BPF_JMP | BPF_JSET | BPF_K, LEFT, 0, 1, (int)rule->access);
         jumps[jump_count++] = to->count;
         emit(to, BPF_JMP | BPF_JA, 0, 0, 0, 0);
         emit_return(to, 0);
     }
     for (size_t i = 0; i < jump_count; i++)
         to->instructions[jumps[i]].off = (__s16)(to->count - jumps[i] - 1);
+    return decides;
+}
+
+/* struct bpf_cgroup_dev_ctx: access << 16 | type, major, minor; each 32 bits. */
+static void emit_prologue(struct assembly *to)
+{
+    emit(to, BPF_LDX | BPF_MEM | BPF_W, TYPE, BPF_REG_1, 0, 0);
+    emit(to, BPF_ALU64 | BPF_MOV | BPF_X, LEFT, TYPE, 0, 0);
+    emit(to, BPF_ALU64 | BPF_RSH | BPF_K, LEFT, 0, 0, 16);
+    emit(to, BPF_ALU64 | BPF_AND | BPF_K, TYPE, 0, 0, 0xffff);
+    emit(to, BPF_LDX | BPF_MEM | BPF_W, MAJOR, BPF_REG_1, 4, 0);
+    emit(to, BPF_LDX | BPF_MEM | BPF_W, MINOR, BPF_REG_1, 8, 0);
+    emit(to, BPF_ALU64 | BPF_MOV | BPF_X, NUMBER, MAJOR, 0, 0);
+    emit(to, BPF_ALU64 | BPF_LSH | BPF_K, NUMBER, 0, 0, 20);
+    emit(to, BPF_ALU64 | BPF_OR | BPF_X, NUMBER, MINOR, 0, 0);
 }
 
 struct bpf_insn *device_program_build(const struct device_rule *rules, size_t rule_count,
                                       bool allow, size_t *count)
 {
     struct assembly to = {
-        .instructions =
-            memory_allocate(7 + INSTRUCTIONS_PER_RULE * rule_count, sizeof(struct bpf_insn)),
+        .instructions = memory_allocate(PROLOGUE + INSTRUCTIONS_PER_RULE * rule_count + 2,
+                                        sizeof(struct bpf_insn)),
     };
-    /* struct bpf_cgroup_dev_ctx: access << 16 | type, major, minor; each 32 bits. */
-    emit(&to, BPF_LDX | BPF_MEM | BPF_W, BPF_REG_2, BPF_REG_1, 0, 0);
-    emit(&to, BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_3, BPF_REG_2, 0, 0);
-    emit(&to, BPF_ALU64 | BPF_RSH | BPF_K, BPF_REG_3, 0, 0, 16);
-    emit(&to, BPF_ALU64 | BPF_AND | BPF_K, BPF_REG_2, 0, 0, 0xffff);
-    emit(&to, BPF_LDX | BPF_MEM | BPF_W, BPF_REG_4, BPF_REG_1, 4, 0);
-    emit(&to, BPF_LDX | BPF_MEM | BPF_W, BPF_REG_5, BPF_REG_1, 8, 0);
-    for (size_t i = rule_count; i-- > 0;)
-        emit_rule(&to, &rules[i]);
-    to.instructions = memory_resize(to.instructions, to.count + 2, sizeof *to.instructions);
+    emit_prologue(&to);
+    for (size_t left = rule_count; left > 0;) {
+        char type = rules[left - 1].type;
+        size_t test = to.count;
+        emit(&to, BPF_JMP | BPF_JNE | BPF_K, TYPE, 0, 0,
+             type == 'b' ? BPF_DEVCG_DEV_BLOCK : BPF_DEVCG_DEV_CHAR);
+        bool decided = false;
+        for (size_t i = 0; i < GROUP_MAX && left > 0 && rules[left - 1].type == type; i++, left--)
+            decided = decided || emit_rule(&to, &rules[left - 1]);
+        to.instructions[test].off = (__s16)(to.count - test - 1);
+    }
     emit_return(&to, allow ? 1 : 0);
     *count = to.count;
     return to.instructions;

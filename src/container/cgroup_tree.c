@@ -157,7 +157,8 @@ int cgroup_collect_pids(const char *path, pid_t **pids, size_t *count, struct er
         free(list.pids);
         return -1;
     }
-    qsort(list.pids, list.count, sizeof *list.pids, compare_pids);
+    if (list.count)
+        qsort(list.pids, list.count, sizeof *list.pids, compare_pids);
     for (size_t i = 0; i < list.count; i++) /* threads of one process, or one that moved */
         if (i == 0 || list.pids[i] != list.pids[i - 1])
             list.pids[(*count)++] = list.pids[i];

@@ -164,6 +164,13 @@ static int set_memory_limit(const char *path, int64_t limit, struct error *err)
     if (reason.code == EBUSY && cgroup_read_number(path, "memory.usage_in_bytes", &usage) == 0)
         return error_set(err, EBUSY, "can't set the memory limit of %s to %lld (%llu are in use)",
                          path, (long long)limit, (unsigned long long)usage);
+    if (reason.code == EINVAL &&
+        cgroup_read_number(path, "memory.memsw.limit_in_bytes", &usage) == 0 &&
+        (limit < 0 || (uint64_t)limit > usage))
+        return error_set(err, EINVAL,
+                         "can't set the memory limit of %s to %lld: memory and swap together are "
+                         "limited to %llu (give memory.swap, too)",
+                         path, (long long)limit, (unsigned long long)usage);
     if (err)
         *err = reason;
     return -1;
