@@ -191,9 +191,14 @@ int hooks_run(const struct config *config, enum config_hook_kind kind, const jso
     if (hooks->count == 0)
         return 0;
     scope_free char *text = json_dumps(state, JSON_COMPACT);
-    for (size_t i = 0; i < hooks->count; i++) {
+    /* A hook may end without having read the state; that mustn't end us. */
+    struct sigaction ignored = {.sa_handler = SIG_IGN}, previous;
+    sigaction(SIGPIPE, &ignored, &previous);
+    int result = 0;
+    for (size_t i = 0; i < hooks->count && result == 0; i++) {
         if (run_hook(&hooks->items[i], text, err) < 0)
-            return error_wrap(err, "%s hook %zu", config_hook_names[kind], i);
+            result = error_wrap(err, "%s hook %zu", config_hook_names[kind], i);
     }
-    return 0;
+    sigaction(SIGPIPE, &previous, NULL);
+    return result;
 }

@@ -11,19 +11,43 @@
 #include "base/memory.h"
 #include "base/scope.h"
 
-int pid_file_write(const char *path, pid_t pid, struct error *err)
+/* Puts the file that fd is under its name, in place of one that is there. */
+static int name_file(int fd, const char *path)
 {
-    const char *slash = strrchr(path, '/');
-    int directory = slash ? (int)(slash - path) + 1 : 0;
+    char link[32];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    if (linkat(AT_FDCWD, link, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0)
+        return 0;
+    if (errno != EEXIST || unlink(path) < 0)
+        return -1;
+    return linkat(AT_FDCWD, link, AT_FDCWD, path, AT_SYMLINK_FOLLOW);
+}
+
+/* Where a file can't be made without a name (O_TMPFILE), it gets another name first. */
+static int write_beside(const char *path, int directory, const char *text, struct error *err)
+{
     scope_free char *beside =
         memory_format("%.*s.%s.%d", directory, path, path + directory, getpid());
     scope_close int fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
-    char text[16];
-    int length = snprintf(text, sizeof text, "%d", pid);
-    if (fd >= 0 && file_write_all(fd, text, (size_t)length) == 0 && rename(beside, path) == 0)
+    if (fd >= 0 && file_write_all(fd, text, strlen(text)) == 0 && rename(beside, path) == 0)
         return 0;
     error_set(err, errno, "can't write the pid file %s", path);
     if (fd >= 0)
         unlink(beside);
     return -1;
+}
+
+int pid_file_write(const char *path, pid_t pid, struct error *err)
+{
+    const char *slash = strrchr(path, '/');
+    int length = slash ? (int)(slash - path) + 1 : 0;
+    scope_free char *directory = memory_format("%.*s", length ? length : 2, length ? path : "./");
+    char text[16];
+    snprintf(text, sizeof text, "%d", pid);
+    scope_close int fd = open(directory, O_WRONLY | O_TMPFILE | O_CLOEXEC, 0644);
+    if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR))
+        return write_beside(path, length, text, err);
+    if (fd >= 0 && file_write_all(fd, text, strlen(text)) == 0 && name_file(fd, path) == 0)
+        return 0;
+    return error_set(err, errno, "can't write the pid file %s", path);
 }

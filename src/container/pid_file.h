@@ -6,7 +6,8 @@
 
 #include "base/error.h"
 
-/* Written beside and renamed: a reader never sees half a number. */
+/* Written before it has a name: a reader never sees half a number, and nothing is left of a writer
+ * that was killed. */
 int pid_file_write(const char *path, pid_t pid, struct error *err);
 
 #endif
