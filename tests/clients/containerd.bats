@@ -123,8 +123,8 @@ has_status() { [ "$(task_status "$1")" = "$2" ]; }
 
 @test "ctr run: a terminal" {
     export -f box c with_systemd
-    run script --quiet --return --command \
-        "bash -c 'box --rm --tty $image one sh -c \"tty; exit 6\"'" /dev/null </dev/null
+    SHELL=$BASH run script --quiet --return --command \
+        "box --rm --tty $image one sh -c 'tty; exit 6'" /dev/null </dev/null
     equals 6 "$status"
     contains /dev/ "$output"
 }
@@ -169,8 +169,8 @@ has_status() { [ "$(task_status "$1")" = "$2" ]; }
     equals "/tmp 12:34" "$output"
     equals typed "$(execute --exec-id b one head -n 1 <<<typed)"
     export -f execute c
-    run script --quiet --return --command "bash -c 'execute --tty --exec-id c one tty'" \
-        /dev/null </dev/null
+    SHELL=$BASH run script --quiet --return --command \
+        "execute --tty --exec-id c one tty" /dev/null </dev/null
     equals 0 "$status"
     contains /dev/pts/ "$output"
     run execute --exec-id d one /bin/missing
