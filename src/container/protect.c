@@ -115,7 +115,8 @@ static int check_protected(const struct rootfs *rootfs, const char *path, int fd
 }
 
 struct masks {
-    int null, empty; /* detached mounts, made when the first path needs them */
+    int null, empty; /* the host's /dev/null; an empty tmpfs, made when a directory needs it */
+    bool attached;   /* the tmpfs covers the first directory */
 };
 
 static int make_masks(const struct rootfs *rootfs, bool directory, struct masks *masks,
@@ -148,6 +149,12 @@ static int mask_path(const struct rootfs *rootfs, const char *path, struct masks
     int source = make_masks(rootfs, S_ISDIR(status.st_mode), masks, err);
     if (source < 0)
         return error_wrap(err, "can't mask %s", path);
+    /* Before Linux 6.15 only what is attached somewhere can be cloned: the first directory gets the
+     * tmpfs itself, the others clones of it. */
+    if (source == masks->empty && !masks->attached) {
+        masks->attached = true;
+        return mount_attach(source, target, path, err);
+    }
     scope_close int mask = mount_clone(source, "", false, AT_EMPTY_PATH, err);
     if (mask < 0)
         return error_wrap(err, "can't mask %s", path);
@@ -157,7 +164,7 @@ static int mask_path(const struct rootfs *rootfs, const char *path, struct masks
 static int mask_paths(const struct rootfs *rootfs, struct error *err)
 {
     const struct config_strings *paths = &rootfs->config->linux_section.masked_paths;
-    struct masks masks = {-1, -1};
+    struct masks masks = {-1, -1, false};
     int result = 0;
     for (size_t i = 0; i < paths->count && result == 0; i++)
         result = mask_path(rootfs, paths->items[i], &masks, err);

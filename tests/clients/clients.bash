@@ -39,6 +39,7 @@ eventually() {
 # make_root DIRECTORY: a root file system of busybox and its applets
 make_root() {
     mkdir -p "$1"/{bin,etc,tmp,proc,sys,dev}
+    chmod 1777 "$1/tmp"
     cp /bin/busybox "$1/bin/"
     local applet
     for applet in $(/bin/busybox --list); do

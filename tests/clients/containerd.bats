@@ -10,7 +10,7 @@ setup_file() {
     require_client busybox busybox-static
     find_runtime
     export directory=$BATS_FILE_TMPDIR BATS_TEST_TIMEOUT=120
-    export parent=hullcontainerd$$
+    export parent=${HULL_TEST_ID:-hull$$}containerd
     cat >"$directory/config.toml" <<END
 version = 2
 root = "$directory/root"
@@ -83,7 +83,7 @@ teardown() {
         c container delete "$name"
         [ ! -e "$directory/runc/$parent/$name" ] # the runtime's own state
     done
-    equals "" "$(cgroup_directories "$parent*" | grep "/hull-" || true)"
+    equals "" "$(cgroup_directories "task-$BATS_TEST_NUMBER-*" | grep "$parent" || true)"
 }
 
 c() { ctr --address "$directory/socket" --namespace "$parent" "$@"; }
@@ -91,9 +91,9 @@ c() { ctr --address "$directory/socket" --namespace "$parent" "$@"; }
 # box OPTION… IMAGE NAME COMMAND…: ctr run with the runtime under test and in the tests' cgroup.
 # NAME is the last of these names: one, two, three.
 box() {
-    local cgroup=(--cgroup "/$parent/hull-$BATS_TEST_NUMBER-$RANDOM")
+    local cgroup=(--cgroup "/$parent/task-$BATS_TEST_NUMBER-$RANDOM")
     ! with_systemd || cgroup=(--runc-systemd-cgroup
-        --cgroup "$parent.slice:hull:$BATS_TEST_NUMBER-$RANDOM")
+        --cgroup "${parent//-/}.slice:task:$BATS_TEST_NUMBER-$RANDOM")
     c run --snapshotter native --runtime io.containerd.runc.v2 --runc-binary "$HULL_OCI" \
         --runc-root "$directory/runc" --fifo-dir "$directory/fifo" "${cgroup[@]}" "$@"
 }
@@ -117,13 +117,14 @@ has_status() { [ "$(task_status "$1")" = "$2" ]; }
 @test "ctr run: a command that is not there" {
     run box --rm $image one /bin/missing
     [ "$status" -ne 0 ]
-    contains "no such file or directory" "$output"
+    contains "no such file or directory" "${output,,}"
     equals "" "$(c task list --quiet)"
 }
 
 @test "ctr run: a terminal" {
-    run script --quiet --return --command "$(declare -f box c with_systemd)
-        box --rm --tty $image one sh -c 'tty; exit 6'" /dev/null </dev/null
+    export -f box c with_systemd
+    SHELL=$BASH run script --quiet --return --command \
+        "box --rm --tty $image one sh -c 'tty; exit 6'" /dev/null </dev/null
     equals 6 "$status"
     contains /dev/ "$output"
 }
@@ -167,9 +168,9 @@ has_status() { [ "$(task_status "$1")" = "$2" ]; }
     equals 9 "$status"
     equals "/tmp 12:34" "$output"
     equals typed "$(execute --exec-id b one head -n 1 <<<typed)"
-    run script --quiet --return --command \
-        "$(declare -f execute c); execute --tty --exec-id c one tty" \
-        /dev/null </dev/null
+    export -f execute c
+    SHELL=$BASH run script --quiet --return --command \
+        "execute --tty --exec-id c one tty" /dev/null </dev/null
     equals 0 "$status"
     contains /dev/pts/ "$output"
     run execute --exec-id d one /bin/missing
@@ -221,7 +222,7 @@ has_status() { [ "$(task_status "$1")" = "$2" ]; }
     equals 0 "$status"
     # Version 1 and version 2 are laid out differently; both count the one process.
     equals 1 "$(jq '.pids.current' <<<"$output")"
-    [ "$(jq '.memory.usage.usage // .memory.usage' <<<"$output")" -gt 0 ]
+    [ "$(jq '[.memory.usage | .usage?, numbers] | add' <<<"$output")" -gt 0 ]
 }
 
 @test "ctr task delete --force of a running task" {

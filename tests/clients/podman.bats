@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # Podman with hull-oci as its runtime. Everything Podman keeps is in the file's own directory,
-# and its containers are in a cgroup of their own.
+# and its containers are in a cgroup of their own. The tests with the tag "layout" meet what differs
+# between cgroup layouts and managers: they are repeated in the testbed.
 bats_require_minimum_version 1.5.0
 load clients
 
@@ -10,7 +11,7 @@ setup_file() {
     find_runtime
     export directory=$BATS_FILE_TMPDIR BATS_TEST_TIMEOUT=120
     export CONTAINERS_CONF=$directory/containers.conf
-    export parent=hullpodman$$
+    export parent=${HULL_TEST_ID:-hull$$}podman
     # The limits are within what any machine's hard limits are.
     cat >"$CONTAINERS_CONF" <<END
 [containers]
@@ -60,7 +61,7 @@ p() {
 # box VERB OPTION…: run or create, without a network and in the tests' cgroup
 box() {
     local verb=$1 slice=/$parent
-    ! with_systemd || slice=$parent.slice
+    ! with_systemd || slice=${parent//-/}.slice
     shift
     p "$verb" --network none --cgroup-parent "$slice" "$@"
 }
@@ -68,6 +69,7 @@ box() {
 status() { p inspect --format '{{.State.Status}}' "$1"; }
 has_status() { [ "$(status "$1")" = "$2" ]; }
 
+# bats test_tags=layout
 @test "podman run: output, exit status and errors" {
     run box run --rm box sh -c 'echo out; echo error >&2; exit 7'
     equals 7 "$status"
@@ -93,6 +95,7 @@ has_status() { [ "$(status "$1")" = "$2" ]; }
     [ "${lines[2]}" -le 4 ] # the shell, ls and wc; one more while ls starts
 }
 
+# bats test_tags=layout
 @test "podman run: a terminal" {
     run box run --rm --tty box sh -c 'tty; test -t 0 && test -t 1 && test -t 2 && echo terminal'
     equals 0 "$status"
@@ -100,6 +103,7 @@ has_status() { [ "$(status "$1")" = "$2" ]; }
     contains terminal "${lines[1]}"
 }
 
+# bats test_tags=layout
 @test "podman run: memory, pids and cpu limits are in force" {
     box run --detach --name one --memory 64m --pids-limit 20 --cpus 0.5 box sleep 1000
     equals $((64 << 20)) "$(memory_limit p exec one)"
@@ -140,6 +144,7 @@ has_status() { [ "$(status "$1")" = "$2" ]; }
     equals mounted "$output"
 }
 
+# bats test_tags=layout
 @test "podman run: a user namespace with mapped ids" {
     run box run --rm --uidmap 0:100000:5000 --gidmap 0:200000:5000 box \
         sh -c 'id -u; cat /proc/self/uid_map /proc/self/gid_map'
@@ -155,6 +160,7 @@ has_status() { [ "$(status "$1")" = "$2" ]; }
     contains init "$output"
 }
 
+# bats test_tags=layout
 @test "podman exec: output, exit status, environment, user, input, terminal" {
     box run --detach --name one box sleep 1000
     run p exec --env FOO=bar --user 12:34 --workdir /tmp one sh -c 'echo $FOO $PWD $(id -u):$(id -g); exit 9'
@@ -169,6 +175,7 @@ has_status() { [ "$(status "$1")" = "$2" ]; }
     eventually p exec one test -e /tmp/detached
 }
 
+# bats test_tags=layout
 @test "podman pause, unpause, exec into a paused one" {
     box run --detach --name one box sh -c 'i=0; while :; do i=$((i+1)); echo $i >/tmp/count; sleep 0.05; done'
     eventually p exec one test -s /tmp/count
@@ -186,6 +193,7 @@ has_status() { [ "$(status "$1")" = "$2" ]; }
     eventually moved
 }
 
+# bats test_tags=layout
 @test "podman stats" {
     box run --detach --name one --memory 64m box sh -c 'sleep 1000 & wait'
     run p stats --no-stream --format '{{.PIDs}} {{.MemUsage}}' one
@@ -241,6 +249,7 @@ has_status() { [ "$(status "$1")" = "$2" ]; }
     eventually twice
 }
 
+# bats test_tags=layout
 @test "podman rm --force of a running and of a paused container" {
     box run --detach --name one box sleep 1000
     box run --detach --name two box sleep 1000
@@ -253,6 +262,7 @@ has_status() { [ "$(status "$1")" = "$2" ]; }
     equals "" "$(cgroup_directories "libpod-*")"
 }
 
+# bats test_tags=layout
 @test "podman update of a running container" {
     box run --detach --name one --memory 64m box sleep 1000
     run p update --memory 96m one
@@ -269,10 +279,11 @@ has_status() { [ "$(status "$1")" = "$2" ]; }
     equals 0 "$status"
 }
 
+# bats test_tags=layout
 @test "podman pod: two containers share a network and each other's names" {
     local slice=(--cgroup-parent "/$parent")
     if with_systemd; then
-        slice=(--cgroup-parent "$parent.slice")
+        slice=(--cgroup-parent "${parent//-/}.slice")
     elif [ -e /sys/fs/cgroup/cgroup.controllers ]; then
         # Podman 4.3 closes every device to a pod whose cgroup v2 it makes itself.
         slice+=(--share-parent=false)

@@ -42,19 +42,9 @@ static void print_version(void)
         printf("libseccomp: %s\n", library);
 }
 
-static char *default_root(void)
+/* An ordinary user, or root of a user namespace that isn't the first. */
+static bool is_rootless(void)
 {
-    const char *runtime = getenv("XDG_RUNTIME_DIR");
-    if (geteuid() != 0 && runtime && *runtime)
-        return memory_format("%s/hull-oci", runtime);
-    return memory_copy_string("/run/hull-oci");
-}
-
-/* --rootless auto: an ordinary user, or root of a user namespace that isn't the first. */
-static bool decide_rootless(const char *mode)
-{
-    if (mode && strcmp(mode, "auto") != 0)
-        return strcmp(mode, "true") == 0;
     if (geteuid() != 0)
         return true;
     char text[64] = "";
@@ -63,6 +53,23 @@ static bool decide_rootless(const char *mode)
     if (fd < 0 || read(fd, text, sizeof text - 1) <= 0)
         return false;
     return sscanf(text, "%u %u %u", &inside, &outside, &size) == 3 && size != UINT32_MAX;
+}
+
+static char *default_root(void)
+{
+    /* Podman's ordinary users come as root of a user namespace: /run isn't theirs there either. */
+    const char *runtime = getenv("XDG_RUNTIME_DIR");
+    if (runtime && *runtime && is_rootless())
+        return memory_format("%s/hull-oci", runtime);
+    return memory_copy_string("/run/hull-oci");
+}
+
+/* --rootless true, false or auto */
+static bool decide_rootless(const char *mode)
+{
+    if (mode && strcmp(mode, "auto") != 0)
+        return strcmp(mode, "true") == 0;
+    return is_rootless();
 }
 
 static int run_verb(struct verb_context *context, struct error *err)
