@@ -71,6 +71,16 @@ static int collect_program(struct dl_phdr_info *info, size_t size, void *data)
     return 1;
 }
 
+/* Word by word, because a sanitizer's memcpy objects to the gaps between variables. */
+__attribute__((no_sanitize("address", "undefined"))) static void
+copy_words(void *to, const void *from, size_t length)
+{
+    volatile uint64_t *target = to;
+    const volatile uint64_t *source = from;
+    for (size_t i = 0; i < length / sizeof *source; i++)
+        target[i] = source[i];
+}
+
 /* The copy takes the original's place in one system call, so the code that is running here,
  * itself in one of the segments, never misses a byte. Its pages are made at once: a fault for
  * each costs more than all the rest. */
@@ -80,7 +90,7 @@ static int replace_by_copy(const struct segment *segment)
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
     if (copy == MAP_FAILED)
         return -1;
-    memcpy(copy, (void *)segment->start, segment->length);
+    copy_words(copy, (const void *)segment->start, segment->length);
     if (mprotect(copy, segment->length, segment->protection) == 0 &&
         mremap(copy, segment->length, segment->length, MREMAP_MAYMOVE | MREMAP_FIXED,
                (void *)segment->start) != MAP_FAILED)
