@@ -102,3 +102,19 @@ int file_open_resolved(int directory, const char *path, uint64_t flags, uint64_t
     }
     return (int)fd;
 }
+
+int file_close_others(int first, const int *kept, size_t count, struct error *err)
+{
+    for (int from = first; from >= 0;) {
+        int next = -1; /* the first of those to keep, from there on */
+        for (size_t i = 0; i < count; i++) {
+            if (kept[i] >= from && (next < 0 || kept[i] < next))
+                next = kept[i];
+        }
+        if (next != from &&
+            close_range((unsigned int)from, next < 0 ? ~0U : (unsigned int)next - 1, 0) < 0)
+            return error_set(err, errno, "can't close other descriptors");
+        from = next < 0 ? -1 : next + 1;
+    }
+    return 0;
+}

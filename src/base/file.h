@@ -27,4 +27,8 @@ int file_write_text(int directory, const char *path, const char *text, struct er
 int file_open_resolved(int directory, const char *path, uint64_t flags, uint64_t mode,
                        uint64_t resolve);
 
+/* Closes all descriptors from first on but those of kept, an array of count descriptors, of which
+ * some may be -1. */
+int file_close_others(int first, const int *kept, size_t count, struct error *err);
+
 #endif

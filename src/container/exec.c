@@ -39,8 +39,7 @@ struct exec {
     struct cgroup cgroup;
     struct exec_process process; /* the configuration, with the options' changes */
     struct seccomp_program seccomp;
-    int init; /* pidfd of the container's first process */
-    uint64_t namespaces;
+    struct join join;
     struct attendance attendance;
 };
 
@@ -78,8 +77,9 @@ static int set_up(struct exec *exec, int channel, struct process *process, struc
             return error_set(err, errno, "can't enter a cgroup of the container");
         close(message.descriptors[i]);
     }
-    if (join_enter(exec->init, exec->namespaces, err) < 0)
+    if (join_enter(&exec->join, err) < 0)
         return -1;
+    close(scope_take_fd(&exec->join.pidfd));
     if (setsid() < 0)
         return error_set(err, errno, "can't start a session");
     if (keyring_join(exec->record.id, err) < 0 || set_up_terminal(channel, config, err) < 0)
@@ -104,13 +104,17 @@ static _Noreturn void run_inside(struct exec *exec, int channel)
         .seccomp = section->seccomp ? &exec->seccomp : NULL,
         .has_personality = section->has_personality,
         .personality = section->personality,
-        .user_namespace = exec->namespaces & CLONE_NEWUSER,
+        .user_namespace = exec->join.flags & CLONE_NEWUSER,
         .procfs = -1,
-        .preserved = exec->options->preserve_fds + exec->options->listen_fds,
+        .preserved = exec->join.preserved,
         .listen_fds = exec->options->listen_fds,
     };
     struct error err = {0};
+    const int kept[] = {channel, exec->join.pidfd};
     signals_reset();
+    /* Nothing of the host's comes along: /proc/self/fd/N/../.. would lead there. */
+    if (file_close_others(3 + process.preserved, kept, 2, &err) < 0)
+        fail(channel, &err);
     if (set_up(exec, channel, &process, &err) == 0)
         process_execute(&process, channel, &err);
     fail(channel, &err);
@@ -135,8 +139,8 @@ static int prepare(struct exec *exec, struct error *err)
     if (container_open(&exec->record, &exec->cgroup, options->root, options->id, err) < 0 ||
         check_status(exec, err) < 0)
         return -1;
-    exec->init = record_open_process(&exec->record);
-    if (exec->init < 0)
+    exec->join.pidfd = record_open_process(&exec->record);
+    if (exec->join.pidfd < 0)
         return error_set(err, 0, "cannot exec in a stopped container");
     if (exec_process_make(&exec->process, options, &exec->record, err) < 0)
         return -1;
@@ -157,7 +161,9 @@ static int prepare(struct exec *exec, struct error *err)
     if (options->console_socket && (exec->attendance.console = client_socket_connect(
                                         "console", options->console_socket, err)) < 0)
         return -1;
-    exec->namespaces = join_flags(&config->linux_section);
+    exec->join.flags = join_flags(&config->linux_section);
+    exec->join.staged = join_is_staged(exec->join.flags, config);
+    exec->join.preserved = options->preserve_fds + options->listen_fds;
     for (size_t i = 0; i < options->cgroup_count; i++) {
         if (exec_process_choose_cgroup(&exec->cgroup, options->cgroups[i], err) < 0)
             return -1;
@@ -184,7 +190,7 @@ static int release(struct exec *exec, bool enters_v2, struct error *err)
     if (count < 0)
         return -1;
     int result = set_oom_score(pid, process, err);
-    if (result == 0 && exec->namespaces & CLONE_NEWUSER)
+    if (result == 0 && exec->join.flags & CLONE_NEWUSER)
         result = process_set_rlimits(pid, process, err);
     if (result == 0 && exec->options->pid_file)
         result = pid_file_write(exec->options->pid_file, pid, err);
@@ -206,10 +212,10 @@ static int bring_up(struct exec *exec, struct error *err)
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     if (exe_guard_detach(err) < 0 || channel_open(channel, err) < 0)
         return -1;
-    bool staged = exec->namespaces & CLONE_NEWUSER;
+    bool staged = exec->join.staged;
     scope_close int cgroup =
         staged ? -1 : exec_process_open_cgroup(&exec->cgroup, exec->record.pid);
-    pid_t pid = join_clone(exec->init, exec->namespaces, channel, cgroup, err);
+    pid_t pid = join_clone(&exec->join, channel, cgroup, err);
     if (pid == 0)
         run_inside(exec, channel[1]);
     exec->attendance.channel = channel[0];
@@ -228,7 +234,7 @@ int container_exec(const struct container_exec_options *options, int *exit_statu
 {
     struct exec exec = {.options = options,
                         .record = RECORD_CLOSED,
-                        .init = -1,
+                        .join = {.pidfd = -1},
                         .attendance = {.channel = -1, .ours = true, .console = -1, .terminal = -1}};
     struct foreground foreground;
     if (!options->detach)
@@ -242,8 +248,8 @@ int container_exec(const struct container_exec_options *options, int *exit_statu
     if (!options->detach)
         foreground_end(&foreground);
     attend_end(&exec.attendance);
-    if (exec.init >= 0)
-        close(exec.init);
+    if (exec.join.pidfd >= 0)
+        close(exec.join.pidfd);
     record_close(&exec.record);
     seccomp_program_release(&exec.seccomp);
     exec_process_release(&exec.process);

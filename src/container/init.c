@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/scope.h"
 #include "container/channel.h"
 #include "container/console.h"
@@ -219,6 +220,16 @@ static int begin_root(struct init *init, struct error *err)
     return rootfs_prepare(&init->rootfs, err);
 }
 
+/* From here on paths are the image's: with the host's directories open, /proc/self/fd/N/../.. as
+ * the program or the working directory would lead there (CVE-2024-21626). A created container
+ * waits in this state, and lets others in. */
+static int close_others(struct init *init, struct error *err)
+{
+    struct launch *launch = init->launch;
+    const int kept[] = {init->channel, launch->start_listener, launch->record.fd};
+    return file_close_others(3 + init->process.preserved, kept, sizeof kept / sizeof *kept, err);
+}
+
 static int set_up(struct init *init, struct error *err)
 {
     struct launch *launch = init->launch;
@@ -244,6 +255,8 @@ static int set_up(struct init *init, struct error *err)
         return -1;
     fill_process(init);
     if (process_prepare(&init->process, err) < 0)
+        return -1;
+    if (close_others(init, err) < 0)
         return -1;
     process_make_environment(&init->process);
     if (process_find_program(&init->process, err) < 0)

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <linux/sched.h>
 #include <sched.h> /* setns */
 #include <signal.h>
@@ -9,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "container/channel.h"
 
 uint64_t join_flags(const struct config_linux *config)
@@ -21,7 +23,19 @@ uint64_t join_flags(const struct config_linux *config)
     return flags;
 }
 
-static int join(int pidfd, uint64_t flags, struct error *err)
+bool join_is_staged(uint64_t flags, const struct config *container)
+{
+    if (flags & CLONE_NEWUSER)
+        return true;
+    const struct config_capabilities *capabilities =
+        container->process ? container->process->capabilities : NULL;
+    uint64_t all = 0;
+    for (int set = 0; capabilities && set < CONFIG_CAPABILITY_SETS; set++)
+        all |= capabilities->sets[set];
+    return all & UINT64_C(1) << CAP_SYS_PTRACE;
+}
+
+static int enter(int pidfd, uint64_t flags, struct error *err)
 {
     if (flags == 0 || setns(pidfd, (int)flags) == 0)
         return 0;
@@ -40,10 +54,10 @@ static pid_t clone_process(uint64_t flags, int cgroup)
 
 /* The pid namespace counts for children only, so the runtime can join it itself: one process and
  * one system call join all. */
-static pid_t clone_direct(int pidfd, uint64_t flags, const int channel[2], int cgroup,
+static pid_t clone_direct(const struct join *join, const int channel[2], int cgroup,
                           struct error *err)
 {
-    if (join(pidfd, flags & CLONE_NEWPID, err) < 0)
+    if (enter(join->pidfd, join->flags & CLONE_NEWPID, err) < 0)
         return -1;
     pid_t pid = clone_process(0, cgroup);
     if (pid == 0)
@@ -53,24 +67,32 @@ static pid_t clone_direct(int pidfd, uint64_t flags, const int channel[2], int c
     return pid < 0 ? error_set(err, errno, "can't make a process in the container") : pid;
 }
 
-/* With a user namespace, the privileges for the others are those that one has in it: a process
- * in between joins everything, and makes the one that we want as its sibling. */
-static pid_t clone_staged(int pidfd, uint64_t flags, const int channel[2], struct error *err)
+/* In the process between. Returns 0 in its sibling, the one that we want. */
+static int stage(const struct join *join, int channel, struct error *err)
+{
+    const int kept[] = {channel, join->pidfd};
+    if (file_close_others(3 + join->preserved, kept, sizeof kept / sizeof *kept, err) < 0 ||
+        enter(join->pidfd, join->flags, err) < 0)
+        return -1;
+    pid_t pid = clone_process(CLONE_PARENT, -1);
+    if (pid == 0)
+        return 0;
+    if (pid < 0)
+        return error_set(err, errno, "can't make a process in the container");
+    channel_send(channel, CHANNEL_PID, pid);
+    _exit(0);
+}
+
+static pid_t clone_staged(const struct join *join, const int channel[2], struct error *err)
 {
     pid_t stage_pid = fork();
     if (stage_pid < 0)
         return error_set(err, errno, "can't fork");
     if (stage_pid == 0) {
-        close(channel[0]);
-        pid_t pid = join(pidfd, flags, err) < 0 ? -1 : clone_process(CLONE_PARENT, -1);
-        if (pid == 0)
+        if (stage(join, channel[1], err) == 0)
             return 0;
-        if (pid < 0)
-            channel_send_text(channel[1], CHANNEL_ERROR, errno,
-                              *err->text ? err->text : "can't make a process in the container");
-        else
-            channel_send(channel[1], CHANNEL_PID, pid);
-        _exit(0);
+        channel_send_text(channel[1], CHANNEL_ERROR, err->code, err->text);
+        _exit(1);
     }
     close(channel[1]);
     struct channel_message message;
@@ -80,16 +102,18 @@ static pid_t clone_staged(int pidfd, uint64_t flags, const int channel[2], struc
     return heard < 0 ? -1 : message.number;
 }
 
-pid_t join_clone(int pidfd, uint64_t flags, const int channel[2], int cgroup, struct error *err)
+pid_t join_clone(const struct join *join, const int channel[2], int cgroup, struct error *err)
 {
-    return flags & CLONE_NEWUSER ? clone_staged(pidfd, flags, channel, err)
-                                 : clone_direct(pidfd, flags, channel, cgroup, err);
+    return join->staged ? clone_staged(join, channel, err)
+                        : clone_direct(join, channel, cgroup, err);
 }
 
-int join_enter(int pidfd, uint64_t flags, struct error *err)
+int join_enter(const struct join *join, struct error *err)
 {
-    if (!(flags & CLONE_NEWUSER))
-        return join(pidfd, flags & ~(uint64_t)CLONE_NEWPID, err);
+    if (!join->staged)
+        return enter(join->pidfd, join->flags & ~(uint64_t)CLONE_NEWPID, err);
+    if (!(join->flags & CLONE_NEWUSER))
+        return 0;
     /* Root there, if there is one: the standard streams and the terminal need an owner. */
     if ((setresgid(0, 0, 0) < 0 && errno != EINVAL) || (setgroups(0, NULL) < 0 && errno != EPERM) ||
         (setresuid(0, 0, 0) < 0 && errno != EINVAL))

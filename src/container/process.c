@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
 #include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -193,15 +195,15 @@ static int own_standard_streams(uint32_t uid, struct error *err)
 }
 
 /* CVE-2024-21626: a working directory reached through a leaked descriptor lies outside the root,
- * and the kernel then has no path for it. */
+ * and the kernel then has no path for it. The system call, because the library's function goes on
+ * to search upwards by itself, and takes the root file system's directory on the host, which is
+ * the same directory on another mount, for the root. */
 static int enter_directory(const char *path, struct error *err)
 {
+    char real[PATH_MAX];
     if (chdir(path) < 0)
         return error_set(err, errno, "can't enter the working directory %s", path);
-    char *real = getcwd(NULL, 0);
-    bool inside = real && real[0] == '/';
-    free(real);
-    if (!inside)
+    if (syscall(SYS_getcwd, real, sizeof real) <= 0 || real[0] != '/')
         return error_set(err, 0, "the working directory %s is outside the container", path);
     return 0;
 }
@@ -242,6 +244,10 @@ int process_become(const struct process *process, struct error *err)
 {
     static const struct config_capabilities none;
     const struct config_process *config = process->config;
+    /* From here on our privileges are the container's, which doesn't make us equal: nobody with
+     * the same ones may look into us. */
+    if (!process->user_namespace && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+        return error_set(err, errno, "can't make the process undumpable");
     const struct config_capabilities *capabilities =
         config->capabilities ? config->capabilities : &none;
     if (own_standard_streams(config->uid, err) < 0)
