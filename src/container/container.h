@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include "base/error.h"
+#include "base/warning.h"
 #include "container/cgroup.h"
 #include "container/record.h"
 
@@ -20,10 +21,11 @@ struct container_options {
     int listen_fds;   /* as many before them, announced by LISTEN_FDS */
     bool no_pivot, no_new_keyring;
     bool systemd_cgroup;
-    bool rootless;  /* tolerate what an ordinary user may not do to cgroups */
-    bool subreaper; /* run: adopt the container's orphans */
-    bool detach;    /* run: leave once the program runs */
-    bool keep;      /* run: don't delete at the end */
+    bool rootless;                   /* tolerate what an ordinary user may not do to cgroups */
+    bool subreaper;                  /* run: adopt the container's orphans */
+    bool detach;                     /* run: leave once the program runs */
+    const struct warnings *warnings; /* may be NULL */
+    bool keep;                       /* run: don't delete at the end */
 };
 
 /* Makes a container that waits for container_start(). After a failure nothing is left. */
@@ -37,7 +39,8 @@ int container_run(const struct container_options *options, int *exit_status, str
 int container_start(const char *root, const char *id, struct error *err);
 
 /* Removes a stopped container; with force, kills it first, and is content if there is none. */
-int container_delete(const char *root, const char *id, bool force, struct error *err);
+int container_delete(const char *root, const char *id, bool force, const struct warnings *warnings,
+                     struct error *err);
 
 /* Sends a signal to the first process, or to all. */
 int container_kill(const char *root, const char *id, int signal, bool all, struct error *err);

@@ -16,6 +16,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/scope.h"
+#include "container/admit.h"
 #include "container/attend.h"
 #include "container/channel.h"
 #include "container/client_socket.h"
@@ -28,7 +29,6 @@
 #include "container/keyring.h"
 #include "container/lsm.h"
 #include "container/mounts.h"
-#include "container/pid_file.h"
 #include "container/process.h"
 #include "container/signals.h"
 #include "container/state.h"
@@ -171,39 +171,6 @@ static int prepare(struct exec *exec, struct error *err)
     return 0;
 }
 
-static int set_oom_score(pid_t pid, const struct config_process *process, struct error *err)
-{
-    if (!process->oom_score_adj.given)
-        return 0;
-    char path[48], value[24];
-    snprintf(path, sizeof path, "/proc/%d/oom_score_adj", pid);
-    snprintf(value, sizeof value, "%lld", (long long)process->oom_score_adj.value);
-    return file_write_text(AT_FDCWD, path, value, err);
-}
-
-static int release(struct exec *exec, bool enters_v2, struct error *err)
-{
-    const struct config_process *process = exec->process.process;
-    int entries[CGROUP_HIERARCHY_MAX];
-    int count = cgroup_open_entries(&exec->cgroup, enters_v2, entries, err);
-    pid_t pid = exec->attendance.pid;
-    if (count < 0)
-        return -1;
-    int result = set_oom_score(pid, process, err);
-    if (result == 0 && exec->join.flags & CLONE_NEWUSER)
-        result = process_set_rlimits(pid, process, err);
-    if (result == 0 && exec->options->pid_file)
-        result = pid_file_write(exec->options->pid_file, pid, err);
-    if (result == 0)
-        result = client_socket_send_process(exec->options->pidfd_socket, pid, err);
-    if (result == 0 && channel_send_descriptors(exec->attendance.channel, CHANNEL_GO, pid, entries,
-                                                (size_t)count) < 0)
-        result = error_set(err, errno, "the process inside the container died unexpectedly");
-    for (int i = 0; i < count; i++)
-        close(entries[i]);
-    return result;
-}
-
 static int bring_up(struct exec *exec, struct error *err)
 {
     int channel[2];
@@ -222,7 +189,15 @@ static int bring_up(struct exec *exec, struct error *err)
     if (pid < 0)
         return -1;
     exec->attendance.pid = pid;
-    if (release(exec, staged, err) == 0 && attend(&exec->attendance, err) == 0)
+    const struct admission admission = {
+        .process = exec->process.process,
+        .cgroup = &exec->cgroup,
+        .enters_v2 = cgroup < 0,
+        .user_namespace = exec->join.flags & CLONE_NEWUSER,
+        .pid_file = exec->options->pid_file,
+        .pidfd_socket = exec->options->pidfd_socket,
+    };
+    if (admit(&exec->attendance, &admission, err) == 0 && attend(&exec->attendance, err) == 0)
         return 0;
     kill(pid, SIGKILL);
     waitpid(pid, NULL, 0);

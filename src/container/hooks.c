@@ -184,6 +184,14 @@ static int run_hook(const struct config_hook *hook, const char *state, struct er
     return -1;
 }
 
+static int run_numbered(const struct config_hooks *hooks, enum config_hook_kind kind, size_t number,
+                        const char *state, struct error *err)
+{
+    if (run_hook(&hooks->items[number], state, err) == 0)
+        return 0;
+    return error_wrap(err, "%s hook %zu", config_hook_names[kind], number);
+}
+
 int hooks_run(const struct config *config, enum config_hook_kind kind, const json_t *state,
               struct error *err)
 {
@@ -191,14 +199,23 @@ int hooks_run(const struct config *config, enum config_hook_kind kind, const jso
     if (hooks->count == 0)
         return 0;
     scope_free char *text = json_dumps(state, JSON_COMPACT);
-    /* A hook may end without having read the state; that mustn't end us. */
-    struct sigaction ignored = {.sa_handler = SIG_IGN}, previous;
-    sigaction(SIGPIPE, &ignored, &previous);
-    int result = 0;
-    for (size_t i = 0; i < hooks->count && result == 0; i++) {
-        if (run_hook(&hooks->items[i], text, err) < 0)
-            result = error_wrap(err, "%s hook %zu", config_hook_names[kind], i);
+    for (size_t i = 0; i < hooks->count; i++) {
+        if (run_numbered(hooks, kind, i, text, err) < 0)
+            return -1;
     }
-    sigaction(SIGPIPE, &previous, NULL);
-    return result;
+    return 0;
+}
+
+void hooks_run_all(const struct config *config, enum config_hook_kind kind, const json_t *state,
+                   const struct warnings *warnings)
+{
+    const struct config_hooks *hooks = &config->hooks[kind];
+    if (hooks->count == 0)
+        return;
+    scope_free char *text = json_dumps(state, JSON_COMPACT);
+    for (size_t i = 0; i < hooks->count; i++) {
+        struct error err;
+        if (run_numbered(hooks, kind, i, text, &err) < 0)
+            warnings_say(warnings, &err);
+    }
 }

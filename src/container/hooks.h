@@ -6,6 +6,7 @@
 #include <jansson.h>
 
 #include "base/error.h"
+#include "base/warning.h"
 #include "oci/config.h"
 
 /* Runs the hooks of this kind in order, each with the state on its standard input. Stops at the
@@ -13,5 +14,9 @@
  * on its standard error goes into the error. */
 int hooks_run(const struct config *config, enum config_hook_kind kind, const json_t *state,
               struct error *err);
+
+/* Runs all of them; one that fails is a warning. */
+void hooks_run_all(const struct config *config, enum config_hook_kind kind, const json_t *state,
+                   const struct warnings *warnings);
 
 #endif

@@ -19,9 +19,11 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/scope.h"
+#include "container/admit.h"
 #include "container/attend.h"
 #include "container/channel.h"
 #include "container/client_socket.h"
+#include "container/dispose.h"
 #include "container/exe_guard.h"
 #include "container/foreground.h"
 #include "container/hooks.h"
@@ -29,8 +31,6 @@
 #include "container/intel_rdt.h"
 #include "container/lsm.h"
 #include "container/mounts.h"
-#include "container/pid_file.h"
-#include "container/process.h"
 #include "container/state.h"
 
 #define CONFIG_LIMIT (16u << 20)
@@ -98,6 +98,18 @@ static int check_preserved(const struct container_options *options, struct error
     return 0;
 }
 
+/* A newer client may know more of them than we do; what it can't have, it doesn't get. */
+static void warn_of_unknown_capabilities(const struct config_process *process,
+                                         const struct warnings *warnings)
+{
+    struct error warning;
+    for (size_t i = 0; process->capabilities && i < process->capabilities->unknown.count; i++) {
+        error_set(&warning, 0, "unknown capability %s is left out",
+                  process->capabilities->unknown.items[i]);
+        warnings_say(warnings, &warning);
+    }
+}
+
 static int prepare(struct launch *launch, struct error *err)
 {
     const struct container_options *options = launch->options;
@@ -108,6 +120,7 @@ static int prepare(struct launch *launch, struct error *err)
     if (!config->process)
         return error_set(err, 0, "config.json: process: missing, so there is nothing to run");
     const struct config_process *process = config->process;
+    warn_of_unknown_capabilities(process, options->warnings);
     if (check_terminal(launch, err) < 0 || check_mounts(config, err) < 0 ||
         lsm_check(process->apparmor_profile, process->selinux_label,
                   config->linux_section.mount_label, err) < 0)
@@ -238,50 +251,30 @@ static void close_sources(struct launch *launch)
         close(scope_take_fd(&launch->root_source));
 }
 
-static int set_oom_score(pid_t pid, const struct config_process *process, struct error *err)
-{
-    if (!process->oom_score_adj.given)
-        return 0;
-    char path[48], value[24];
-    snprintf(path, sizeof path, "/proc/%d/oom_score_adj", pid);
-    snprintf(value, sizeof value, "%lld", (long long)process->oom_score_adj.value);
-    return file_write_text(AT_FDCWD, path, value, err);
-}
-
 /* Everything that is done to the first process from outside; then it may go on. Without a user
  * namespace it is making its namespaces and its root meanwhile, on another processor. */
-static int release(struct launch *launch, struct error *err)
+static int release(struct launch *launch, bool enters_v2, struct error *err)
 {
     const struct config *config = &launch->config;
-    bool staged = namespaces_is_staged(&launch->namespaces);
-    int entries[CGROUP_HIERARCHY_MAX];
-    int count = 0;
-    if (record_add_process(&launch->record, launch->process.pid, err) < 0)
+    struct attendance *process = &launch->process;
+    if (record_add_process(&launch->record, process->pid, err) < 0)
         return -1;
     int made = launch->cgroup.manager == CGROUP_MANAGER_SYSTEMD
-                   ? cgroup_create(&launch->cgroup, launch->process.pid, config, err)
+                   ? cgroup_create(&launch->cgroup, process->pid, config, err)
                    : cgroup_create_v1(&launch->cgroup, config, err);
-    if (made < 0 || cgroup_apply(&launch->cgroup, config->linux_section.resources, false, err) < 0)
+    if (made < 0 ||
+        cgroup_apply(&launch->cgroup, config->linux_section.resources, false, err) < 0 ||
+        intel_rdt_add_process(launch->record.header, process->pid, err) < 0)
         return -1;
-    count = cgroup_open_entries(&launch->cgroup, staged, entries, err);
-    if (count < 0)
-        return -1;
-    int result = set_oom_score(launch->process.pid, config->process, err);
-    if (result == 0 && namespaces_changes_user(&launch->namespaces))
-        result = process_set_rlimits(launch->process.pid, config->process, err);
-    if (result == 0 && launch->options->pid_file)
-        result = pid_file_write(launch->options->pid_file, launch->process.pid, err);
-    if (result == 0)
-        result =
-            client_socket_send_process(launch->options->pidfd_socket, launch->process.pid, err);
-    if (result == 0)
-        result = intel_rdt_add_process(launch->record.header, launch->process.pid, err);
-    if (result == 0 && channel_send_descriptors(launch->process.channel, CHANNEL_GO,
-                                                launch->process.pid, entries, (size_t)count) < 0)
-        result = error_set(err, errno, "the container's first process died unexpectedly");
-    for (int i = 0; i < count; i++)
-        close(entries[i]);
-    return result;
+    const struct admission admission = {
+        .process = config->process,
+        .cgroup = &launch->cgroup,
+        .enters_v2 = enters_v2,
+        .user_namespace = namespaces_changes_user(&launch->namespaces),
+        .pid_file = launch->options->pid_file,
+        .pidfd_socket = launch->options->pidfd_socket,
+    };
+    return admit(process, &admission, err);
 }
 
 static int make(struct launch *launch, struct error *err)
@@ -318,35 +311,25 @@ static int make(struct launch *launch, struct error *err)
         launch->process.pid = 0;
         return -1;
     }
-    return release(launch, err);
+    /* systemd moves the process itself; else it is born there if that was possible. */
+    bool born_there = !namespaces_is_staged(&launch->namespaces) && cgroup >= 0;
+    return release(launch, launch->cgroup.manager == CGROUP_MANAGER_FILES && !born_there, err);
 }
 
 /* ---- undo ---- */
 
-static void delete_made(struct launch *launch, struct error *err)
-{
-    json_t *state = state_document(launch->record.header, "stopped", 0);
-    struct error ignored = {0};
-    if (cgroup_kill(&launch->cgroup, SIGKILL, &ignored) < 0 && err)
-        *err = ignored;
-    if (cgroup_remove(&launch->cgroup, &ignored) < 0 && err)
-        *err = ignored;
-    if (intel_rdt_remove(launch->record.header, &ignored) < 0 && err)
-        *err = ignored;
-    if (hooks_run(&launch->config, CONFIG_HOOK_POSTSTOP, state, &ignored) < 0 && err)
-        *err = ignored;
-    if (record_remove(&launch->record, &ignored) < 0 && err)
-        *err = ignored;
-    json_decref(state);
-}
-
+/* What can't be undone stays recorded, for `delete --force`; the error that led here is the one
+ * that counts. */
 static void undo(struct launch *launch)
 {
     if (launch->process.pid > 0) {
         kill(launch->process.pid, SIGKILL);
         waitpid(launch->process.pid, NULL, 0);
     }
-    delete_made(launch, NULL);
+    struct error undone;
+    if (dispose(&launch->record, &launch->cgroup, &launch->config, launch->options->warnings,
+                &undone) < 0)
+        warnings_say(launch->options->warnings, &undone);
     if (launch->options->pid_file)
         unlink(launch->options->pid_file);
 }
@@ -417,6 +400,19 @@ static int run_poststart(struct launch *launch, struct error *err)
     return result;
 }
 
+/* Somebody else may have deleted it already. */
+static int dispose_of_ended(struct launch *launch, struct error *err)
+{
+    struct error locked;
+    if (record_lock(&launch->record, 10000, &locked) < 0) {
+        if (locked.code == ENOENT)
+            return 0;
+        return error_set(err, 0, "%s", locked.text);
+    }
+    return dispose(&launch->record, &launch->cgroup, &launch->config, launch->options->warnings,
+                   err);
+}
+
 int container_run(const struct container_options *options, int *exit_status, struct error *err)
 {
     struct launch launch;
@@ -435,13 +431,8 @@ int container_run(const struct container_options *options, int *exit_status, str
         record_unlock(&launch.record);
         result = foreground_attend(&foreground, launch.process.pid, launch.process.terminal,
                                    exit_status, err);
-        struct error undone = {0};
-        if (!options->keep && record_lock(&launch.record, 10000, &undone) == 0)
-            delete_made(&launch, &undone);
-        if (result == 0 && *undone.text && undone.code != ENOENT) {
-            *err = undone;
+        if (!options->keep && dispose_of_ended(&launch, result == 0 ? err : NULL) < 0)
             result = -1;
-        }
     }
     if (!options->detach)
         foreground_end(&foreground);

@@ -1,6 +1,5 @@
 /* Start, kill and delete: what happens to a container after it was made. */
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,13 +10,12 @@
 #include "container/attend.h"
 #include "container/channel.h"
 #include "container/container.h"
+#include "container/dispose.h"
 #include "container/hooks.h"
-#include "container/intel_rdt.h"
 #include "container/state.h"
 #include "oci/config.h"
 
 #define LOCK_WAIT_MS 10000
-#define DEATH_WAIT_MS 10000
 
 int container_open(struct record *record, struct cgroup *cgroup, const char *root, const char *id,
                    struct error *err)
@@ -109,60 +107,25 @@ int container_kill(const char *root, const char *id, int signal, bool all, struc
 
 /* ---- delete ---- */
 
-static int wait_for_death(int pidfd, struct error *err)
-{
-    struct pollfd polled = {pidfd, POLLIN, 0};
-    int ready;
-    do {
-        ready = poll(&polled, 1, DEATH_WAIT_MS);
-    } while (ready < 0 && errno == EINTR);
-    return ready > 0 ? 0 : error_set(err, 0, "the first process did not die in time");
-}
-
-static int kill_all(const struct record *record, const struct cgroup *cgroup, struct error *err)
-{
-    scope_close int pidfd = record_open_process(record);
-    if (pidfd >= 0)
-        pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
-    if (cgroup->count > 0 && cgroup_kill(cgroup, SIGKILL, err) < 0)
-        return -1;
-    return pidfd >= 0 ? wait_for_death(pidfd, err) : 0;
-}
-
-static int run_poststop(const struct record *record, struct error *err)
-{
-    struct config config;
-    if (!record->config_text ||
-        config_parse(&config, record->config_text, record->config_length, NULL) < 0)
-        return 0;
-    json_t *state = state_document(record->header, "stopped", 0);
-    int result = hooks_run(&config, CONFIG_HOOK_POSTSTOP, state, err);
-    json_decref(state);
-    config_release(&config);
-    return result;
-}
-
-/* In an order that can be begun again after any step: the record goes last. A failing poststop
- * hook is reported, but the container is gone all the same (runtime.md, "Lifecycle"). */
 static int delete_locked(struct record *record, const struct cgroup *cgroup, bool force,
-                         struct error *err)
+                         const struct warnings *warnings, struct error *err)
 {
     enum container_status status = record_status(record);
     if (!force && status != CONTAINER_STOPPED && status != CONTAINER_CREATED)
         return error_set(err, 0,
                          "cannot delete a container in the %s state (stop it, or use --force)",
                          container_status_names[status]);
-    if (kill_all(record, cgroup, err) < 0)
-        return -1;
-    if (cgroup->count > 0 && cgroup_remove(cgroup, err) < 0)
-        return -1;
-    if (intel_rdt_remove(record->header, err) < 0)
-        return -1;
-    int result = run_poststop(record, err);
-    return record_remove(record, result < 0 ? NULL : err) < 0 ? -1 : result;
+    struct config config;
+    bool known = record->config_text &&
+                 config_parse(&config, record->config_text, record->config_length, NULL) == 0;
+    int result = dispose(record, cgroup, known ? &config : NULL, warnings, err);
+    if (known)
+        config_release(&config);
+    return result;
 }
 
-int container_delete(const char *root, const char *id, bool force, struct error *err)
+int container_delete(const char *root, const char *id, bool force, const struct warnings *warnings,
+                     struct error *err)
 {
     struct cgroup cgroup;
     scope_record struct record record = RECORD_CLOSED;
@@ -179,5 +142,5 @@ int container_delete(const char *root, const char *id, bool force, struct error 
     if (record.header &&
         cgroup_from_json(&cgroup, json_object_get(record.header, "cgroup"), err) < 0)
         return -1;
-    return delete_locked(&record, &cgroup, force, err);
+    return delete_locked(&record, &cgroup, force, warnings, err);
 }

@@ -20,6 +20,7 @@ int container_options_read(struct container_options *options, struct verb_contex
         .no_new_keyring = command_given(line, "no-new-keyring"),
         .systemd_cgroup = context->systemd_cgroup,
         .rootless = context->rootless,
+        .warnings = context->warnings,
     };
     return 0;
 }

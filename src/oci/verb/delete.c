@@ -4,5 +4,5 @@
 int verb_delete(struct verb_context *context, struct error *err)
 {
     return container_delete(context->root, verb_id(context), command_given(context->line, "force"),
-                            err);
+                            context->warnings, err);
 }

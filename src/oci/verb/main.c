@@ -95,14 +95,26 @@ static void report(const struct command_line *line, const struct log *log, const
         fprintf(stderr, "hull-oci: %s\n", text);
 }
 
+struct log_warnings {
+    struct warnings warnings;
+    const struct log *log;
+};
+
+static void log_warning(const struct warnings *warnings, const char *text)
+{
+    log_write(((const struct log_warnings *)warnings)->log, "warning", text);
+}
+
 static int act(struct command_line *line, const struct log *log)
 {
+    const struct log_warnings warnings = {{log_warning}, log};
     struct error err = {0};
     scope_free char *root = default_root();
     const char *given = command_global_value(line, "root");
     struct verb_context context = {
         .line = line,
         .log = log,
+        .warnings = &warnings.warnings,
         .root = given ? given : root,
         .systemd_cgroup = command_global_given(line, "systemd-cgroup"),
         .rootless = decide_rootless(command_global_value(line, "rootless")),

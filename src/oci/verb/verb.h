@@ -7,12 +7,14 @@
 
 #include "base/command.h"
 #include "base/error.h"
+#include "base/warning.h"
 #include "oci/verb/log.h"
 
 struct verb_context {
     struct command_line *line;
     const struct log *log;
-    const char *root; /* where the containers are recorded */
+    const struct warnings *warnings; /* into the log */
+    const char *root;                /* where the containers are recorded */
     bool systemd_cgroup;
     bool rootless;
     int exit_status; /* what the verb wants the process to exit with, 0 … 255 */

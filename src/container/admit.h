@@ -1,0 +1,25 @@
+/* What the runtime does, from outside, to a new process of a container before that may go on. */
+#ifndef HULL_CONTAINER_ADMIT_H
+#define HULL_CONTAINER_ADMIT_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "container/attend.h"
+#include "container/cgroup.h"
+#include "oci/config.h"
+
+struct admission {
+    const struct config_process *process;
+    const struct cgroup *cgroup; /* whose v1 part, at least, the process has still to enter */
+    bool enters_v2;              /* ... and the v2 part: it wasn't born into it */
+    bool user_namespace; /* its limits are set from outside: inside it couldn't raise them */
+    const char *pid_file, *pidfd_socket; /* for the client, or NULL */
+};
+
+/* Sets what has to be set from outside, tells the client, and sends the process CHANNEL_GO with the
+ * descriptors by which it enters its cgroups. */
+int admit(const struct attendance *attendance, const struct admission *admission,
+          struct error *err);
+
+#endif
