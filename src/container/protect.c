@@ -59,58 +59,64 @@ static int set_sysctls(struct rootfs *rootfs, struct error *err)
     return 0;
 }
 
-/* Opens a path to protect. A path below /proc or /sys must be on a procfs or sysfs: otherwise an
- * image's link would have us protect something else, and leave the real one open. 1: not there. */
+/* Is what the configuration mounts at destination, last, of this type? */
+static bool has_mount_at(const struct rootfs *rootfs, const char *destination, const char *type)
+{
+    bool found = false;
+    for (size_t i = 0; i < rootfs->config->mount_count; i++) {
+        const struct config_mount *mount = &rootfs->config->mounts[i];
+        size_t length = strlen(mount->destination);
+        while (length > 1 && mount->destination[length - 1] == '/')
+            length--;
+        if (length == strlen(destination) && strncmp(mount->destination, destination, length) == 0)
+            found = mount->type && strcmp(mount->type, type) == 0;
+    }
+    return found;
+}
+
+/* The procfs at /proc or the sysfs at /sys, where what is protected below must really be: who can
+ * write to the root file system from another mount namespace could have renamed the mount point,
+ * and put a decoy or nothing in its place (the 2025 runc advisories). */
+static int open_kernel_file_system(const struct rootfs *rootfs, const char *directory,
+                                   bool (*is_right)(int), struct error *err)
+{
+    scope_close int fd = file_open_resolved(rootfs->root, directory, O_PATH | O_DIRECTORY, 0,
+                                            RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
+    if (fd < 0 || !is_right(fd))
+        return error_set(err, 0, "something else has been put in the place of %s", directory);
+    return scope_take_fd(&fd);
+}
+
+/* -1 with errno. Below /proc and /sys there are no links to follow. */
+static int open_below(int directory, const char *path, const char *root)
+{
+    path += strlen(root);
+    path += strspn(path, "/");
+    return file_open_resolved(directory, *path ? path : ".", O_PATH, 0,
+                              RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+}
+
+/* Opens a path to protect. 1: not there. */
 static int open_protected(const struct rootfs *rootfs, const char *path, int *fd, struct error *err)
 {
     bool proc = strncmp(path, "/proc/", 6) == 0, sys = strncmp(path, "/sys/", 5) == 0;
-    *fd = proc || sys ? file_open_resolved(rootfs->root, path, O_PATH, 0,
-                                           RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS)
-                      : rootpath_open(rootfs->root, path, O_PATH);
+    const char *root = proc ? "/proc" : "/sys";
+    if ((proc || sys) && has_mount_at(rootfs, root, proc ? "proc" : "sysfs")) {
+        scope_close int directory = open_kernel_file_system(
+            rootfs, root, proc ? rootpath_is_procfs : rootpath_is_sysfs, err);
+        if (directory < 0)
+            return error_wrap(err, "can't protect %s", path);
+        *fd = open_below(directory, path, root);
+    } else if (proc || sys) {
+        *fd = file_open_resolved(rootfs->root, path, O_PATH, 0,
+                                 RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
+    } else {
+        *fd = rootpath_open(rootfs->root, path, O_PATH);
+    }
     if (*fd < 0 && (errno == ENOENT || errno == ENOTDIR))
         return 1;
     if (*fd < 0)
         return error_set(err, errno, "can't protect %s", path);
-    return 0;
-}
-
-/* Is path at or below a mount of the configuration other than /proc and /sys themselves? */
-static bool is_below_other_mount(const struct rootfs *rootfs, const char *path)
-{
-    for (size_t i = 0; i < rootfs->config->mount_count; i++) {
-        const char *destination = rootfs->config->mounts[i].destination;
-        size_t length = strlen(destination);
-        if (length > strlen("/proc/") && strncmp(path, destination, length) == 0 &&
-            (path[length] == '/' || path[length] == '\0'))
-            return true;
-    }
-    return false;
-}
-
-static bool has_mount_at(const struct rootfs *rootfs, const char *destination, const char *type)
-{
-    for (size_t i = 0; i < rootfs->config->mount_count; i++) {
-        const struct config_mount *mount = &rootfs->config->mounts[i];
-        if (mount->type && strcmp(mount->type, type) == 0 &&
-            strcmp(mount->destination, destination) == 0)
-            return true;
-    }
-    return false;
-}
-
-/* Where the configuration has a procfs at /proc or a sysfs at /sys, what is protected below must
- * really be on one: who can write the root file system from another mount namespace could have
- * renamed the mount point, and the mask would cover a decoy (the 2025 runc advisories). */
-static int check_protected(const struct rootfs *rootfs, const char *path, int fd, struct error *err)
-{
-    bool decoy = false;
-    if (strncmp(path, "/proc/", 6) == 0 && has_mount_at(rootfs, "/proc", "proc"))
-        decoy = !rootpath_is_procfs(fd);
-    else if (strncmp(path, "/sys/", 5) == 0 && has_mount_at(rootfs, "/sys", "sysfs"))
-        decoy = !rootpath_is_sysfs(fd);
-    if (decoy && !is_below_other_mount(rootfs, path))
-        return error_set(err, 0, "can't protect %s: something else has been put in its place",
-                         path);
     return 0;
 }
 
@@ -141,8 +147,6 @@ static int mask_path(const struct rootfs *rootfs, const char *path, struct masks
     if (missing)
         return missing < 0 ? -1 : 0;
     struct stat status;
-    if (check_protected(rootfs, path, target, err) < 0)
-        return -1;
     if (fstat(target, &status) < 0)
         return error_set(err, errno, "can't mask %s", path);
     /* Look before masking: a failed bind of a file onto a directory waits for RCU. */
@@ -181,8 +185,6 @@ static int make_path_readonly(const struct rootfs *rootfs, const char *path, str
     int missing = open_protected(rootfs, path, &target, err);
     if (missing)
         return missing < 0 ? -1 : 0;
-    if (check_protected(rootfs, path, target, err) < 0)
-        return -1;
     scope_close int copy = mount_clone(target, "", true, AT_EMPTY_PATH, err);
     if (copy < 0 || mount_set_readonly(copy, false, err) < 0)
         return error_wrap(err, "can't make %s read-only", path);

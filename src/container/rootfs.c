@@ -102,7 +102,7 @@ static int check_target(const struct config_mount *mount, int target, struct err
                          "mount %s: nothing may be mounted inside /proc but a few "
                          "information files",
                          mount->destination);
-    if (!below_root && mount->type && strcmp(mount->type, "proc") != 0)
+    if (!below_root && (!mount->type || strcmp(mount->type, "proc") != 0))
         return error_set(err, 0, "mount %s: /proc may be covered by another procfs only",
                          mount->destination);
     return 0;

@@ -1,11 +1,12 @@
 /* An attacker who waits in a container for processes of the runtime to come in, and reaches into
  * each through /proc for something of the host's:
  *
- *     grab DEVICE INODE CANARY FILE
+ *     grab DEVICE INODE CANARY FILE MARK
  *
  * DEVICE and INODE (decimal, as stat -c '%d %i' prints them) are the runtime's program on the
- * host, CANARY is a file of the host's, as a path relative to its root. Runs until FILE exists;
- * then it tries to write to what it got of the program, by way of /proc/self/fd (CVE-2019-5736).
+ * host, CANARY is a file of the host's, as a path relative to its root. The runtime's processes
+ * have MARK in their command lines. Runs until FILE exists; then it tries to write to what it got
+ * of the program, by way of /proc/self/fd (CVE-2019-5736).
  *
  * Prints a line "seen N" with the number of looks at processes of the runtime, and a line "got …"
  * for each success. */
@@ -25,7 +26,7 @@
 struct grab {
     dev_t device;
     ino_t inode;
-    const char *canary;
+    const char *canary, *mark;
     unsigned long seen;
     int got[GOT_MAX]; /* descriptors of the program */
     int got_count;
@@ -97,15 +98,21 @@ static void try_all_in(struct grab *grab, int process, int pid, const char *dire
         closedir(entries);
 }
 
-static bool is_runtime(int process)
+static bool has_text(int process, const char *name, const char *wanted)
 {
-    char name[16] = "";
-    int fd = openat(process, "comm", O_RDONLY | O_CLOEXEC);
+    char text[2048];
+    int fd = openat(process, name, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return false;
-    ssize_t length = read(fd, name, sizeof name);
+    ssize_t length = read(fd, text, sizeof text);
     close(fd);
-    return length > 0 && strncmp(name, "hull-oci", 8) == 0;
+    return length > 0 && memmem(text, (size_t)length, wanted, strlen(wanted));
+}
+
+/* Of this test's: in the host's pid namespace there may be others, who look after themselves. */
+static bool is_runtime(const struct grab *grab, int process)
+{
+    return has_text(process, "comm", "hull-oci") && has_text(process, "cmdline", grab->mark);
 }
 
 static void look_at_process(struct grab *grab, int pid)
@@ -117,7 +124,7 @@ static void look_at_process(struct grab *grab, int pid)
         return;
     if (pid > grab->highest)
         grab->highest = pid;
-    if (is_runtime(process)) {
+    if (is_runtime(grab, process)) {
         grab->seen++;
         try(grab, process, pid, "root");
         try(grab, process, pid, "cwd");
@@ -169,11 +176,12 @@ static void write_to(int fd)
 
 int main(int count, char **arguments)
 {
-    if (count != 5)
+    if (count != 6)
         return 2;
     struct grab grab = {.device = (dev_t)strtoull(arguments[1], NULL, 10),
                         .inode = (ino_t)strtoull(arguments[2], NULL, 10),
                         .canary = arguments[3],
+                        .mark = arguments[5],
                         .highest = getpid()};
     printf("ready\n");
     fflush(stdout);
