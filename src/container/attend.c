@@ -22,9 +22,11 @@ static int let_go_on(struct attendance *attendance, struct error *err)
 static int run_hooks(struct attendance *attendance, struct error *err)
 {
     json_t *state = state_document(attendance->header, "creating", attendance->pid);
-    int result = hooks_run(attendance->config, CONFIG_HOOK_PRESTART, state, err);
+    int result =
+        hooks_run(attendance->config, CONFIG_HOOK_PRESTART, state, attendance->record, err);
     if (result == 0)
-        result = hooks_run(attendance->config, CONFIG_HOOK_CREATE_RUNTIME, state, err);
+        result = hooks_run(attendance->config, CONFIG_HOOK_CREATE_RUNTIME, state,
+                           attendance->record, err);
     json_decref(state);
     return result < 0 ? -1 : let_go_on(attendance, err);
 }
@@ -72,6 +74,7 @@ static bool was_killed(const struct attendance *attendance)
 
 int attend(struct attendance *attendance, struct error *err)
 {
+    bool executes = attendance->ours;
     for (;;) {
         struct channel_message message;
         int result = 0;
@@ -89,8 +92,11 @@ int attend(struct attendance *attendance, struct error *err)
             break;
         case CHANNEL_READY:
             return 0;
+        case CHANNEL_EXECUTES:
+            executes = true;
+            break;
         case CHANNEL_END:
-            if (attendance->waits || was_killed(attendance))
+            if (attendance->waits || !executes || was_killed(attendance))
                 return error_set(err, 0, "the process inside the container died unexpectedly");
             return 0;
         default:

@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include "base/error.h"
+#include "container/record.h"
 #include "oci/config.h"
 
 struct attendance {
@@ -16,8 +17,9 @@ struct attendance {
     bool ours;   /* it is our child */
     bool waits;  /* it will say that it is ready, and wait for start */
     const struct config *config;
-    const json_t *header; /* of the container's record */
-    int console;          /* connection to the client's console socket, or -1 */
+    const struct record *record; /* the container's; NULL for exec */
+    const json_t *header;        /* of that */
+    int console;                 /* connection to the client's console socket, or -1 */
     int terminal; /* result: the master of its terminal, if there is no such socket; or -1 */
 };
 

@@ -19,6 +19,7 @@ enum channel_message_type {
     CHANNEL_CONSOLE,  /* child: the pseudoterminal's master is attached */
     CHANNEL_READY,    /* child: all done but start */
     CHANNEL_START,    /* `start`: execute the program */
+    CHANNEL_EXECUTES, /* child: only execve is left to do */
     CHANNEL_LISTENER, /* child: number = its seccomp listener descriptor; fetch it */
     CHANNEL_ERROR     /* child: text says what failed; number is an errno */
 };

@@ -37,7 +37,7 @@ static void run_poststop(const struct record *record, const struct config *confi
                          const struct warnings *warnings)
 {
     json_t *state = state_document(record->header, "stopped", 0);
-    hooks_run_all(config, CONFIG_HOOK_POSTSTOP, state, warnings);
+    hooks_run_all(config, CONFIG_HOOK_POSTSTOP, state, record, warnings);
     json_decref(state);
 }
 

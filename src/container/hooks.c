@@ -33,8 +33,10 @@ static char **null_terminated(const struct config_strings *strings, const char *
     return array;
 }
 
-static _Noreturn void execute(const struct config_hook *hook, int input, int errors)
+static _Noreturn void execute(const struct config_hook *hook, const struct record *record,
+                              int input, int errors)
 {
+    struct error err;
     extern char **environ;
     signals_reset();
     setpgid(0, 0);
@@ -42,6 +44,10 @@ static _Noreturn void execute(const struct config_hook *hook, int input, int err
         _exit(127);
     if (fcntl(STDOUT_FILENO, F_GETFD) < 0)
         dup2(errors, STDOUT_FILENO);
+    if (record && record_add_hook(record, &err) < 0) {
+        dprintf(STDERR_FILENO, "%s", err.text);
+        _exit(127);
+    }
     close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
     char **args = null_terminated(&hook->args, hook->path);
     execve(hook->path, args, hook->env.count ? null_terminated(&hook->env, NULL) : environ);
@@ -49,7 +55,8 @@ static _Noreturn void execute(const struct config_hook *hook, int input, int err
     _exit(127);
 }
 
-static int start(struct hook_process *process, const struct config_hook *hook, struct error *err)
+static int start(struct hook_process *process, const struct config_hook *hook,
+                 const struct record *record, struct error *err)
 {
     int input[2], errors[2];
     if (pipe2(input, O_CLOEXEC) < 0)
@@ -61,7 +68,7 @@ static int start(struct hook_process *process, const struct config_hook *hook, s
     }
     process->pid = fork();
     if (process->pid == 0)
-        execute(hook, input[0], errors[1]);
+        execute(hook, record, input[0], errors[1]);
     int code = errno;
     close(input[0]);
     close(errors[1]);
@@ -151,10 +158,11 @@ static void describe_tail(struct hook_process *process, struct error *err)
     *err = whole;
 }
 
-static int run_hook(const struct config_hook *hook, const char *state, struct error *err)
+static int run_hook(const struct config_hook *hook, const char *state, const struct record *record,
+                    struct error *err)
 {
     struct hook_process process = {.input = -1, .errors = -1};
-    if (start(&process, hook, err) < 0) {
+    if (start(&process, hook, record, err) < 0) {
         close_end(&process.input);
         close_end(&process.errors);
         return -1;
@@ -184,38 +192,41 @@ static int run_hook(const struct config_hook *hook, const char *state, struct er
     return -1;
 }
 
-static int run_numbered(const struct config_hooks *hooks, enum config_hook_kind kind, size_t number,
-                        const char *state, struct error *err)
+/* Runs all; the first failure stops the rest unless failures are warnings. */
+static int run_each(const struct config *config, enum config_hook_kind kind, const json_t *state,
+                    const struct record *record, bool failures_warn,
+                    const struct warnings *warnings, struct error *err)
 {
-    if (run_hook(&hooks->items[number], state, err) == 0)
+    const struct config_hooks *hooks = &config->hooks[kind];
+    if (hooks->count == 0)
         return 0;
-    return error_wrap(err, "%s hook %zu", config_hook_names[kind], number);
+    scope_free char *text = json_dumps(state, JSON_COMPACT);
+    /* A hook may end without having read the state; that mustn't end us. */
+    struct sigaction ignored = {.sa_handler = SIG_IGN}, previous;
+    sigaction(SIGPIPE, &ignored, &previous);
+    int result = 0;
+    for (size_t i = 0; i < hooks->count && result == 0; i++) {
+        if (run_hook(&hooks->items[i], text, record, err) == 0)
+            continue;
+        error_wrap(err, "%s hook %zu", config_hook_names[kind], i);
+        if (failures_warn)
+            warnings_say(warnings, err);
+        else
+            result = -1;
+    }
+    sigaction(SIGPIPE, &previous, NULL);
+    return result;
 }
 
 int hooks_run(const struct config *config, enum config_hook_kind kind, const json_t *state,
-              struct error *err)
+              const struct record *record, struct error *err)
 {
-    const struct config_hooks *hooks = &config->hooks[kind];
-    if (hooks->count == 0)
-        return 0;
-    scope_free char *text = json_dumps(state, JSON_COMPACT);
-    for (size_t i = 0; i < hooks->count; i++) {
-        if (run_numbered(hooks, kind, i, text, err) < 0)
-            return -1;
-    }
-    return 0;
+    return run_each(config, kind, state, record, false, NULL, err);
 }
 
 void hooks_run_all(const struct config *config, enum config_hook_kind kind, const json_t *state,
-                   const struct warnings *warnings)
+                   const struct record *record, const struct warnings *warnings)
 {
-    const struct config_hooks *hooks = &config->hooks[kind];
-    if (hooks->count == 0)
-        return;
-    scope_free char *text = json_dumps(state, JSON_COMPACT);
-    for (size_t i = 0; i < hooks->count; i++) {
-        struct error err;
-        if (run_numbered(hooks, kind, i, text, &err) < 0)
-            warnings_say(warnings, &err);
-    }
+    struct error err;
+    run_each(config, kind, state, record, true, warnings, &err);
 }

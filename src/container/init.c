@@ -96,7 +96,7 @@ static int run_own_hooks(const struct init *init, enum config_hook_kind kind, co
     if (init->launch->config.hooks[kind].count == 0)
         return 0;
     json_t *state = own_state(init, status);
-    int result = hooks_run(&init->launch->config, kind, state, err);
+    int result = hooks_run(&init->launch->config, kind, state, NULL, err);
     json_decref(state);
     return result;
 }
@@ -278,6 +278,15 @@ static int hand_over(struct init *init, struct error *err)
     return init->channel < 0 ? -1 : 0;
 }
 
+/* To `start`, which isn't our parent and couldn't tell our death from the program's quick end. That
+ * it may be gone by now is no reason not to go on. */
+static int announce_execution(const struct init *init, struct error *err)
+{
+    if (channel_send(init->channel, CHANNEL_EXECUTES, 0) < 0 && errno != EPIPE)
+        return error_set(err, errno, "can't say that the program begins");
+    return 0;
+}
+
 void init_run(struct launch *launch, int channel)
 {
     struct init init = {.launch = launch, .channel = channel};
@@ -285,7 +294,8 @@ void init_run(struct launch *launch, int channel)
     umask(0);
     signals_reset();
     if (set_up(&init, &err) == 0 && (!launch->process.waits || hand_over(&init, &err) == 0) &&
-        run_own_hooks(&init, CONFIG_HOOK_START_CONTAINER, "created", &err) == 0)
+        run_own_hooks(&init, CONFIG_HOOK_START_CONTAINER, "created", &err) == 0 &&
+        (!launch->process.waits || announce_execution(&init, &err) == 0))
         process_execute(&init.process, init.channel, &err);
     fail(init.channel, &err);
 }

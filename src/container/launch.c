@@ -371,6 +371,7 @@ static int bring_up(struct launch *launch, struct error *err)
                       make_header(launch), launch->config_text, launch->config_length, err) < 0)
         return -1;
     launch->process.header = launch->record.header;
+    launch->process.record = &launch->record;
     if (make(launch, err) == 0 && attend(&launch->process, err) == 0)
         return 0;
     undo(launch);
@@ -393,7 +394,7 @@ static int run_poststart(struct launch *launch, struct error *err)
     if (launch->config.hooks[CONFIG_HOOK_POSTSTART].count == 0)
         return 0;
     json_t *state = state_document(launch->record.header, "running", launch->process.pid);
-    int result = hooks_run(&launch->config, CONFIG_HOOK_POSTSTART, state, err);
+    int result = hooks_run(&launch->config, CONFIG_HOOK_POSTSTART, state, &launch->record, err);
     json_decref(state);
     if (result < 0)
         undo(launch);

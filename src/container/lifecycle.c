@@ -16,6 +16,8 @@
 #include "oci/config.h"
 
 #define LOCK_WAIT_MS 10000
+#define LOCK_TRY_MS 50
+#define HOOK_GRACE_MS 1000 /* for a hook that is just doing its work */
 
 int container_open(struct record *record, struct cgroup *cgroup, const char *root, const char *id,
                    struct error *err)
@@ -37,17 +39,16 @@ static int run_poststart(const struct record *record, const struct config *confi
                          struct error *err)
 {
     json_t *state = state_document(record->header, "running", record->pid);
-    int result = hooks_run(config, CONFIG_HOOK_POSTSTART, state, err);
+    int result = hooks_run(config, CONFIG_HOOK_POSTSTART, state, record, err);
     json_decref(state);
     return result;
 }
 
 static int start_locked(struct record *record, struct error *err)
 {
-    enum container_status status = record_status(record);
-    if (status != CONTAINER_CREATED)
-        return error_set(err, 0, "cannot start a container in the %s state",
-                         container_status_names[status]);
+    const char *status = state_status(record);
+    if (strcmp(status, "created") != 0)
+        return error_set(err, 0, "cannot start a container in the %s state", status);
     struct config config;
     if (config_parse(&config, record->config_text, record->config_length, err) < 0)
         return error_wrap(err, "the recorded configuration");
@@ -58,6 +59,7 @@ static int start_locked(struct record *record, struct error *err)
     struct attendance process = {.channel = connection,
                                  .pid = record->pid,
                                  .config = &config,
+                                 .record = record,
                                  .header = record->header,
                                  .console = -1,
                                  .terminal = -1};
@@ -118,10 +120,28 @@ static int delete_locked(struct record *record, const struct cgroup *cgroup, boo
     struct config config;
     bool known = record->config_text &&
                  config_parse(&config, record->config_text, record->config_length, NULL) == 0;
+    record_kill_hook(record); /* nobody waits for it: we have the lock */
     int result = dispose(record, cgroup, known ? &config : NULL, warnings, err);
     if (known)
         config_release(&config);
     return result;
+}
+
+/* Somebody may be at work on it, perhaps for ever. Without its process, and without the hook that
+ * it may be waiting for, the work fails. */
+static int lock_by_force(struct record *record, struct error *err)
+{
+    for (int waited = 0;; waited += LOCK_TRY_MS) {
+        if (record_lock(record, waited ? LOCK_TRY_MS : 0, err) == 0)
+            return 0;
+        if (err->code != EBUSY || waited >= LOCK_WAIT_MS || record_reload(record, err) < 0)
+            return -1;
+        scope_close int pidfd = record_open_process(record);
+        if (pidfd >= 0)
+            pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
+        if (waited >= HOOK_GRACE_MS)
+            record_kill_hook(record);
+    }
 }
 
 int container_delete(const char *root, const char *id, bool force, const struct warnings *warnings,
@@ -131,13 +151,7 @@ int container_delete(const char *root, const char *id, bool force, const struct 
     scope_record struct record record = RECORD_CLOSED;
     if (container_open(&record, &cgroup, root, id, err) < 0)
         return force && (err->code == ENOENT || err->code == ENOTDIR) ? 0 : -1;
-    if (force && record_lock(&record, 0, err) < 0 && err->code == EBUSY) {
-        /* Somebody is at work on it, perhaps for ever. Without its process the work fails. */
-        scope_close int pidfd = record_open_process(&record);
-        if (pidfd >= 0)
-            pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
-    }
-    if (!record.locked && record_lock(&record, LOCK_WAIT_MS, err) < 0)
+    if ((force ? lock_by_force(&record, err) : record_lock(&record, LOCK_WAIT_MS, err)) < 0)
         return force && err->code == ENOENT ? 0 : -1;
     if (record.header &&
         cgroup_from_json(&cgroup, json_object_get(record.header, "cgroup"), err) < 0)

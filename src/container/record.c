@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -153,6 +154,12 @@ static void read_event(struct record *record, const char *line, size_t length)
         record->pid = (pid_t)json_integer_value(pid);
         record->start_time = (uint64_t)json_integer_value(json_object_get(event, "start_time"));
     }
+    json_t *hook = json_object_get(event, "hook");
+    if (hook) {
+        record->hook_pid = (pid_t)json_integer_value(hook);
+        record->hook_start_time =
+            (uint64_t)json_integer_value(json_object_get(event, "start_time"));
+    }
     if (json_is_true(json_object_get(event, "created")))
         record->created = true;
     json_decref(event);
@@ -197,6 +204,7 @@ int record_reload(struct record *record, struct error *err)
     record->header = NULL;
     record->config_text = NULL;
     record->pid = 0;
+    record->hook_pid = 0;
     record->created = false;
     read_journal(record, text, length);
     return 0;
@@ -266,7 +274,7 @@ void record_unlock(struct record *record)
     record->locked = false;
 }
 
-static int add_event(struct record *record, const char *line, struct error *err)
+static int add_event(const struct record *record, const char *line, struct error *err)
 {
     if (file_write_all(record->fd, line, strlen(line)) < 0)
         return error_set(err, errno, "can't write the container's record");
@@ -289,6 +297,17 @@ int record_add_created(struct record *record, struct error *err)
 {
     record->created = true;
     return add_event(record, "{\"created\":true}\n", err);
+}
+
+int record_add_hook(const struct record *record, struct error *err)
+{
+    uint64_t start_time;
+    char state, line[96];
+    if (process_start_time(getpid(), &start_time, &state) < 0)
+        return error_set(err, errno, "can't read the start time of process %d", getpid());
+    snprintf(line, sizeof line, "{\"hook\":%d,\"start_time\":%llu}\n", getpid(),
+             (unsigned long long)start_time);
+    return add_event(record, line, err);
 }
 
 int record_remove(struct record *record, struct error *err)
@@ -326,13 +345,24 @@ int process_start_time(pid_t pid, uint64_t *start_time, char *state)
     return 0;
 }
 
-static bool process_is_alive(const struct record *record)
+static bool is_alive(pid_t pid, uint64_t recorded_start_time)
 {
     uint64_t start_time;
     char state;
-    if (record->pid == 0 || process_start_time(record->pid, &start_time, &state) < 0)
+    if (pid == 0 || process_start_time(pid, &start_time, &state) < 0)
         return false;
-    return start_time == record->start_time && state != 'Z' && state != 'X';
+    return start_time == recorded_start_time && state != 'Z' && state != 'X';
+}
+
+static bool process_is_alive(const struct record *record)
+{
+    return is_alive(record->pid, record->start_time);
+}
+
+void record_kill_hook(const struct record *record)
+{
+    if (is_alive(record->hook_pid, record->hook_start_time) && kill(-record->hook_pid, SIGKILL) < 0)
+        kill(record->hook_pid, SIGKILL); /* it has left its group */
 }
 
 int record_open_process(const struct record *record)
@@ -370,9 +400,10 @@ enum container_status record_status(const struct record *record)
         return CONTAINER_STOPPED;
     if (!record->created) /* `run`: its first process can outlive the runtime only by exec */
         return CONTAINER_RUNNING;
-    int connection = record_connect_start(record, NULL);
+    struct error reason;
+    int connection = record_connect_start(record, &reason);
     if (connection < 0)
-        return CONTAINER_RUNNING;
+        return reason.code == EAGAIN ? CONTAINER_CREATED : CONTAINER_RUNNING;
     close(connection);
     return CONTAINER_CREATED;
 }
@@ -414,9 +445,11 @@ int record_listen_start(const struct record *record, struct error *err)
 int record_connect_start(const struct record *record, struct error *err)
 {
     struct sockaddr_un address;
-    scope_close int connection = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    /* Only connecting mustn't wait: the queue of a process that is frozen fills up. */
+    scope_close int connection = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (connection < 0 || name_start_address(record, &address) < 0 ||
-        connect(connection, (struct sockaddr *)&address, sizeof address) < 0)
+        connect(connection, (struct sockaddr *)&address, sizeof address) < 0 ||
+        fcntl(connection, F_SETFL, 0) < 0)
         return error_set(err, errno, "can't reach the process that waits to be started");
     return scope_take_fd(&connection);
 }

@@ -37,8 +37,10 @@ struct record {
     size_t config_length;
     pid_t pid;           /* the first process; 0 before it exists */
     uint64_t start_time; /* its start in clock ticks since boot: tells it from a later namesake */
-    bool locked;         /* by us */
-    bool created;        /* `create` was acknowledged; `start` decides the rest */
+    pid_t hook_pid;      /* the last hook that a runtime began; 0 if none */
+    uint64_t hook_start_time;
+    bool locked;  /* by us */
+    bool created; /* `create` was acknowledged; `start` decides the rest */
 };
 #define RECORD_CLOSED                                                                              \
     {                                                                                              \
@@ -66,6 +68,8 @@ int record_reload(struct record *record, struct error *err);
 
 int record_add_process(struct record *record, pid_t pid, struct error *err);
 int record_add_created(struct record *record, struct error *err);
+/* Records the calling process, as the one that is about to become a hook of the host's. */
+int record_add_hook(const struct record *record, struct error *err);
 /* Removes the start socket and the journal: the container is forgotten. */
 int record_remove(struct record *record, struct error *err);
 
@@ -75,9 +79,13 @@ enum container_status record_status(const struct record *record);
 /* A pidfd of the container's first process, or -1 with errno ESRCH if it is gone. */
 int record_open_process(const struct record *record);
 
+/* Kills the recorded hook, with its process group, if it still runs. */
+void record_kill_hook(const struct record *record);
+
 /* The socket, ROOT/INODE.start, on which a created container waits for `start`. */
 int record_listen_start(const struct record *record, struct error *err);
-/* -1 with code ECONNREFUSED or ENOENT if nobody waits. */
+/* -1 with code ECONNREFUSED or ENOENT if nobody waits; EAGAIN if somebody does, but doesn't get
+ * round to those who ask: it is frozen, or busy with a hook. */
 int record_connect_start(const struct record *record, struct error *err);
 void record_unlink_start(const struct record *record);
 

@@ -15,7 +15,7 @@ static bool is_paused(const struct record *record)
 const char *state_status(const struct record *record)
 {
     enum container_status status = record_status(record);
-    if (status == CONTAINER_RUNNING && is_paused(record))
+    if ((status == CONTAINER_RUNNING || status == CONTAINER_CREATED) && is_paused(record))
         status = CONTAINER_PAUSED;
     return container_status_names[status];
 }
