@@ -1,17 +1,20 @@
 # What the tests with real clients share. HULL_OCI names the runtime under test; any other
 # OCI runtime does as well, which tells a fault of the tests from one of hull-oci.
 
-# require_client PROGRAM PACKAGE…: installs what is missing, and skips where that can't be done
+# require_client PROGRAM PACKAGE: installs what is missing; where that can't be done, fails and says
+# in skip_reason why the file's tests are to be skipped
 require_client() {
-    local program=$1
-    shift
-    command -v "$program" >/dev/null && return
+    command -v "$1" >/dev/null && return
     local deps=$BATS_TEST_DIRNAME/../../scripts/deps
-    if [ -x "$deps" ] && "$deps" "$@" >&2 && command -v "$program" >/dev/null; then
+    if [ -x "$deps" ] && "$deps" check >&2 && command -v "$1" >/dev/null; then
         return
     fi
-    skip "$program is not installed, and the package $1 could not be"
+    export skip_reason="$1 is not installed, and the package $2 could not be"
+    return 1
 }
+
+# For every test: bats 1.8 knows no skip in setup_file.
+setup() { [ -z "${skip_reason:-}" ] || skip "$skip_reason"; }
 
 # find_runtime: sets HULL_OCI to the absolute path of the runtime under test
 find_runtime() {
@@ -36,23 +39,19 @@ eventually() {
     done
 }
 
-# make_root DIRECTORY: a root file system of busybox and its applets
+# make_root DIRECTORY: a root file system of busybox and the applets that the tests call; few, for
+# each container's copy takes time in the testbed
 make_root() {
     mkdir -p "$1"/{bin,etc,tmp,proc,sys,dev}
     chmod 1777 "$1/tmp"
     cp /bin/busybox "$1/bin/"
     local applet
-    for applet in $(/bin/busybox --list); do
-        [ "$applet" = busybox ] || ln -s busybox "$1/bin/$applet"
+    for applet in cat echo grep head hostname httpd id ip ls mkdir mknod mount readlink sh sleep stat \
+        tail test touch tr true tty wc wget; do
+        ln -s busybox "$1/bin/$applet"
     done
     echo 'root:x:0:0:root:/:/bin/sh' >"$1/etc/passwd"
     echo 'root:x:0:' >"$1/etc/group"
-}
-
-# cgroup_directories NAME: the directories below a cgroup called NAME, deepest first, in every
-# hierarchy of the machine
-cgroup_directories() {
-    find /sys/fs/cgroup -depth -type d \( -name "$1" -o -path "*/$1/*" \) 2>/dev/null
 }
 
 # cgroup_of PID CONTROLLER: the directory of the process's cgroup with that controller
@@ -64,6 +63,30 @@ cgroup_of() {
         mounted=/sys/fs/cgroup
     fi
     echo "$mounted$path"
+}
+
+# cgroup_directories PARENT [PATTERN]: the directories at and below the cgroup PARENT (or the slice
+# of that name) in every hierarchy, deepest first; with PATTERN only those called so. PARENT is a
+# name of this run (hull…, with a number): an empty or short one would be everybody's cgroups.
+cgroup_directories() {
+    [[ "${1:-}" =~ ^hull[A-Za-z0-9-]*[0-9][A-Za-z0-9-]*$ ]] || {
+        echo "'${1:-}' is no name of a test's cgroup" >&2
+        return 1
+    }
+    local slice=${1//-/}.slice
+    find /sys/fs/cgroup -depth -type d \( -name "$1" -o -path "*/$1/*" -o -name "$slice" \
+        -o -path "*/$slice/*" \) -name "${2:-*}" 2>/dev/null
+}
+
+# remove_cgroups PARENT: what cgroup_directories finds; each must be empty
+remove_cgroups() {
+    local directories directory
+    directories=$(cgroup_directories "$1") || return
+    for directory in $directories; do
+        # Podman writes pids into plain directories, too, where it finds one called as a controller.
+        [ "$(stat -f -c %T "$directory")" != tmpfs ] || rm -f "$directory/tasks"
+        rmdir "$directory"
+    done
 }
 
 # memory_limit COMMAND…: what COMMAND (an exec into a container) reads as the memory limit

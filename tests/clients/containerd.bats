@@ -5,12 +5,11 @@ bats_require_minimum_version 1.5.0
 load clients
 
 setup_file() {
-    require_client containerd containerd
-    require_client jq jq
-    require_client busybox busybox-static
+    require_client containerd containerd && require_client busybox busybox-static &&
+        require_client jq jq || return 0
     find_runtime
     export directory=$BATS_FILE_TMPDIR BATS_TEST_TIMEOUT=120
-    export parent=${HULL_TEST_ID:-hull$$}containerd
+    export parent=${HULL_TEST_ID:-hull}-containerd$$
     cat >"$directory/config.toml" <<END
 version = 2
 root = "$directory/root"
@@ -62,19 +61,18 @@ blob() {
 }
 
 teardown_file() {
-    [ -n "${daemon:-}" ] || return 0
+    [ -z "${skip_reason:-}" ] || return 0
+    [ -n "${daemon:-}" ] || return 0 # setup_file failed before it made anything
     kill "$daemon"
     gone() { ! kill -0 "$daemon" 2>/dev/null; }
     eventually gone
-    local cgroup
-    for cgroup in $(cgroup_directories "$parent*"); do
-        rmdir "$cgroup"
-    done
+    remove_cgroups "$parent"
     # The shims' sockets were here; another containerd's stay.
-    rmdir --ignore-fail-on-non-empty /run/containerd/s /run/containerd
+    rmdir --ignore-fail-on-non-empty /run/containerd/s /run/containerd 2>/dev/null || true
 }
 
 teardown() {
+    [ -z "${skip_reason:-}" ] || return 0
     local name
     for name in $(c task list --quiet); do
         c task delete --force "$name" >/dev/null
@@ -83,7 +81,7 @@ teardown() {
         c container delete "$name"
         [ ! -e "$directory/runc/$parent/$name" ] # the runtime's own state
     done
-    equals "" "$(cgroup_directories "task-$BATS_TEST_NUMBER-*" | grep "$parent" || true)"
+    equals "" "$(cgroup_directories "$parent" "*task*")"
 }
 
 c() { ctr --address "$directory/socket" --namespace "$parent" "$@"; }

@@ -7,10 +7,11 @@ load clients
 user=user
 
 setup_file() {
-    grep -qs "^$user:" /etc/subuid && id "$user" >/dev/null 2>&1 ||
-        skip "no user '$user' with subordinate ids: see tests/testbed"
-    require_client podman podman
-    require_client newuidmap uidmap
+    if ! grep -qs "^$user:" /etc/subuid || ! id "$user" >/dev/null 2>&1; then
+        export skip_reason="no user '$user' with subordinate ids: the testbed has one"
+        return
+    fi
+    require_client podman podman && require_client newuidmap uidmap || return 0
     find_runtime
     export directory=$BATS_FILE_TMPDIR/user BATS_TEST_TIMEOUT=120
     if with_systemd; then
@@ -37,11 +38,13 @@ END
 }
 
 teardown_file() {
-    [ -n "${runtime_directory:-}" ] || return 0
+    [ -z "${skip_reason:-}" ] || return 0
+    [ -n "${directory:-}" ] || return 0 # setup_file failed before it made anything
     ! with_systemd || loginctl disable-linger "$user"
 }
 
 teardown() {
+    [ -z "${skip_reason:-}" ] || return 0
     p pod rm --force --all --time 0 >/dev/null
     p rm --force --all --time 0 >/dev/null
 }
