@@ -1,9 +1,13 @@
 #include "container/channel.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "base/scope.h"
 
 struct wire_header {
     int type, number;
@@ -109,6 +113,22 @@ int channel_receive(int channel, struct channel_message *message)
     message->text[(size_t)length - sizeof wire] = '\0';
     take_descriptors(&header, message);
     return 0;
+}
+
+int channel_await(int channel, pid_t child, struct error *err)
+{
+    scope_close int pidfd = pidfd_open(child, 0);
+    if (pidfd < 0)
+        return error_set(err, errno, "can't watch process %d", child);
+    struct pollfd polled[2] = {{channel, POLLIN, 0}, {pidfd, POLLIN, 0}};
+    int ready;
+    do {
+        ready = poll(polled, 2, -1);
+    } while (ready < 0 && errno == EINTR);
+    /* What it sent last may have come between the looks at the one and at the other. */
+    if (ready > 0 && (polled[0].revents || poll(polled, 1, 0) > 0))
+        return 0;
+    return error_set(err, 0, "the process that makes the first process died unexpectedly");
 }
 
 int channel_expect(int channel, enum channel_message_type type, const char *who,

@@ -34,6 +34,10 @@ struct channel_message {
     int descriptors[CHANNEL_DESCRIPTORS_MAX]; /* received ones are the receiver's to close */
 };
 
+/* Waits for a message, or the end of a child of ours: others may hold its end of the channel too,
+ * so its death doesn't close that. -1 if it has ended and there is no message. */
+int channel_await(int channel, pid_t child, struct error *err);
+
 /* A connected pair, close-on-exec. */
 int channel_open(int ends[2], struct error *err);
 

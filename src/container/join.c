@@ -96,7 +96,9 @@ static pid_t clone_staged(const struct join *join, const int channel[2], struct 
     }
     close(channel[1]);
     struct channel_message message;
-    int heard = channel_expect(channel[0], CHANNEL_PID, "the process that joins the namespaces",
+    int heard = channel_await(channel[0], stage_pid, err);
+    if (heard == 0)
+        heard = channel_expect(channel[0], CHANNEL_PID, "the process that joins the namespaces",
                                &message, err);
     waitpid(stage_pid, NULL, 0);
     return heard < 0 ? -1 : message.number;

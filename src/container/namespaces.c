@@ -220,6 +220,8 @@ static pid_t attend_stage(const struct namespaces *namespaces, int channel, pid_
     const struct config_linux *config = namespaces->config;
     pid_t pid = -1;
     for (;;) {
+        if (channel_await(channel, stage_pid, err) < 0)
+            break;
         if (channel_receive(channel, &message) < 0) {
             error_set(err, errno, "can't hear from the process that makes the namespaces");
             break;

@@ -29,7 +29,7 @@ bundle() {
         .process.terminal = false | .root = {path: $root, readonly: false}
         | .process.env += [$mark]
         | if $ARGS.positional != [] then .process.args = $ARGS.positional else . end
-        | '"$filter" "$directory/config.json" --args "$@" >"$directory/new"
+        | '"$filter" "$directory/config.json" --args -- "$@" >"$directory/new"
     mv "$directory/new" "$directory/config.json"
 }
 
@@ -44,15 +44,13 @@ is_status() { # ID STATUS
 # Everything on the machine that is of this test's containers.
 list_remains() {
     local file mark=${1:-$id}
-    for file in /proc/[0-9]*/environ; do
-        if { tr '\0' '\n' <"$file"; } 2>/dev/null | grep -qx "HULL_MARK=$mark"; then
-            file=${file%/environ}
-            # Not the test's own processes.
-            case $(tr '\0' ' ' <"$file/cmdline" 2>/dev/null) in
-            *bats* | '' | tr\ * | grep\ *) ;;
-            *) echo "process ${file#/proc/}: $(tr '\0' ' ' <"$file/cmdline")" ;;
-            esac
-        fi
+    for file in $(grep -lzx "HULL_MARK=$mark" /proc/[0-9]*/environ 2>/dev/null); do
+        file=${file%/environ}
+        # Not the test's own processes.
+        case $(tr '\0' ' ' <"$file/cmdline" 2>/dev/null) in
+        *bats* | '' | grep\ *) ;;
+        *) echo "process ${file#/proc/}: $(tr '\0' ' ' <"$file/cmdline")" ;;
+        esac
     done
     grep -F "$BATS_TEST_TMPDIR/" /proc/self/mountinfo | grep -v "$BATS_TEST_TMPDIR/small" || true
     find /sys/fs/cgroup -type d -name "*$mark*" 2>/dev/null || true

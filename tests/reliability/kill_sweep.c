@@ -30,8 +30,8 @@
 #define FAILURES_SHOWN 5
 #define WORDS_MAX 24
 
-enum configuration { PLAIN, HOST_PID, USER, HOOKS, SECCOMP, TERMINAL, CONFIGURATIONS };
-static const char *const configuration_names[] = {"plain", "hostpid", "user",
+enum configuration { PLAIN, HOST_PID, USER, STAGED, HOOKS, SECCOMP, TERMINAL, CONFIGURATIONS };
+static const char *const configuration_names[] = {"plain", "hostpid", "user",    "staged",
                                                   "hooks", "seccomp", "terminal"};
 
 enum stage { NOTHING, CREATED, RUNNING, PAUSED, STOPPED };

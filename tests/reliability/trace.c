@@ -108,6 +108,16 @@ static void forget(struct tracer *tracer, pid_t pid)
         *traced = tracer->items[--tracer->count];
 }
 
+/* A new process is traced from its beginning, whether or not we have seen it stop yet. */
+static void take_new(struct tracer *tracer, pid_t pid, int event)
+{
+    unsigned long made;
+    if ((event == PTRACE_EVENT_FORK || event == PTRACE_EVENT_VFORK ||
+         event == PTRACE_EVENT_CLONE) &&
+        ptrace(PTRACE_GETEVENTMSG, pid, NULL, &made) == 0)
+        find(tracer, (pid_t)made, true);
+}
+
 /* One system call of the process that stopped. Returns whether it was the last to be let through.
  */
 static bool count_call(struct tracer *tracer, pid_t pid)
@@ -138,6 +148,7 @@ static void take_stop(struct tracer *tracer, pid_t pid, int status)
     struct traced *child = is_command ? NULL : find(tracer, pid, true);
     if (child)
         child->stopped = true;
+    take_new(tracer, pid, event);
     if (signal == (SIGTRAP | 0x80)) {
         if (tracer->command_executed && count_call(tracer, pid))
             return;
@@ -153,6 +164,7 @@ static void take_stop(struct tracer *tracer, pid_t pid, int status)
     } else if (event) {
         signal = 0;
     }
+    child = find(tracer, pid, false);
     if (child)
         child->stopped = false;
     go_on(tracer, pid, signal);
@@ -170,6 +182,7 @@ static void detach_all(struct tracer *tracer)
                 forget(tracer, pid);
                 continue;
             }
+            take_new(tracer, pid, status >> 16);
             bool plain = !(status >> 16) && WSTOPSIG(status) != (SIGTRAP | 0x80);
             ptrace(PTRACE_DETACH, pid, NULL, plain ? (long)WSTOPSIG(status) : 0L);
         } else {
