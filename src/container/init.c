@@ -113,6 +113,10 @@ static int run_create_hooks(struct init *init, struct error *err)
         if (channel_expect(init->channel, CHANNEL_GO, "the runtime", &answer, err) < 0)
             return -1;
     }
+    /* As in runc, they find the container's root as their working directory. */
+    if (hooks[CONFIG_HOOK_CREATE_CONTAINER].count && init->rootfs.root != AT_FDCWD &&
+        fchdir(init->rootfs.root) < 0)
+        return error_set(err, errno, "can't enter the root file system");
     return run_own_hooks(init, CONFIG_HOOK_CREATE_CONTAINER, "creating", err);
 }
 
@@ -193,6 +197,7 @@ static void fill_rootfs(struct init *init)
         .root = AT_FDCWD,
         .procfs = -1,
         .host_dev = -1,
+        .readonly_dev = -1,
     };
 }
 
@@ -285,7 +290,8 @@ void init_run(struct launch *launch, int channel)
     umask(0);
     signals_reset();
     if (set_up(&init, &err) == 0 && (!launch->process.waits || hand_over(&init, &err) == 0) &&
+        process_confine(&init.process, init.channel, &err) == 0 &&
         run_own_hooks(&init, CONFIG_HOOK_START_CONTAINER, "created", &err) == 0)
-        process_execute(&init.process, init.channel, &err);
+        process_execute(&init.process, &err);
     fail(init.channel, &err);
 }
