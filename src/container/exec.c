@@ -136,7 +136,8 @@ static int check_status(const struct exec *exec, struct error *err)
 static int prepare(struct exec *exec, struct error *err)
 {
     const struct container_exec_options *options = exec->options;
-    if (container_open(&exec->record, &exec->cgroup, options->root, options->id, err) < 0 ||
+    if (admit_check_descriptors(options->preserve_fds + options->listen_fds, err) < 0 ||
+        container_open(&exec->record, &exec->cgroup, options->root, options->id, err) < 0 ||
         check_status(exec, err) < 0)
         return -1;
     exec->join.pidfd = record_open_process(&exec->record);

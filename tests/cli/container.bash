@@ -26,13 +26,16 @@ setup_file() {
     mv "$root/new" "$root/config.json"
 }
 
-setup() {
+# Files with a setup of their own begin it with this.
+setup_container() {
     state=$BATS_TEST_TMPDIR/state
     bundle=$BATS_TEST_TMPDIR/bundle
     id=$HULL_TEST_ID-$(basename "$BATS_TEST_FILENAME" .bats)-$BATS_TEST_NUMBER
     cp -a "$BATS_FILE_TMPDIR/template" "$bundle"
     cd "$BATS_TEST_TMPDIR" || return
 }
+
+setup() { setup_container; }
 
 teardown() {
     local left
