@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -117,4 +118,19 @@ int file_close_others(int first, const int *kept, size_t count, struct error *er
         from = next < 0 ? -1 : next + 1;
     }
     return 0;
+}
+
+void file_unescape_mount(char *text)
+{
+    char *to = text;
+    for (const char *from = text; *from; from++) {
+        unsigned int byte;
+        if (from[0] == '\\' && sscanf(from + 1, "%3o", &byte) == 1) {
+            *to++ = (char)byte;
+            from += 3;
+        } else {
+            *to++ = *from;
+        }
+    }
+    *to = '\0';
 }

@@ -27,6 +27,9 @@ int file_write_text(int directory, const char *path, const char *text, struct er
 int file_open_resolved(int directory, const char *path, uint64_t flags, uint64_t mode,
                        uint64_t resolve);
 
+/* Undoes, in place, the \040 for a space and the like of /proc/self/mountinfo. */
+void file_unescape_mount(char *text);
+
 /* Closes all descriptors from first on but those of kept, an array of count descriptors, of which
  * some may be -1. */
 int file_close_others(int first, const int *kept, size_t count, struct error *err);

@@ -48,3 +48,12 @@ int admit(const struct attendance *attendance, const struct admission *admission
     return sent < 0 ? error_set(err, code, "the process inside the container died unexpectedly")
                     : 0;
 }
+
+int admit_check_descriptors(int count, struct error *err)
+{
+    for (int fd = 3; fd < 3 + count; fd++) {
+        if (fcntl(fd, F_GETFD) < 0)
+            return error_set(err, errno, "descriptor %d is to be preserved", fd);
+    }
+    return 0;
+}

@@ -22,4 +22,7 @@ struct admission {
 int admit(const struct attendance *attendance, const struct admission *admission,
           struct error *err);
 
+/* Before anything else is opened: are the descriptors that are to be passed on, from 3, open? */
+int admit_check_descriptors(int count, struct error *err);
+
 #endif

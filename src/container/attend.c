@@ -1,16 +1,23 @@
 #include "container/attend.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/scope.h"
 #include "container/channel.h"
 #include "container/client_socket.h"
 #include "container/hooks.h"
 #include "container/seccomp.h"
 #include "container/state.h"
+
+/* linux/sched.h of the kernel, not of its interface: forked, but not executed anything. */
+#define PF_FORKNOEXEC 0x40
 
 static int let_go_on(struct attendance *attendance, struct error *err)
 {
@@ -55,21 +62,37 @@ static int pass_listener(struct attendance *attendance, int number, struct error
     scope_close int fd = pidfd < 0 ? -1 : pidfd_getfd(pidfd, number, 0);
     if (fd < 0)
         return error_set(err, errno, "can't fetch the seccomp listener");
-    json_t *state = state_document(attendance->header, "creating", attendance->pid);
+    json_t *state = attendance->init
+                        ? state_document(attendance->header, "running", attendance->init)
+                        : state_document(attendance->header, "creating", attendance->pid);
     int result = seccomp_send_listener(seccomp->listener_path, fd, attendance->config->oci_version,
                                        attendance->pid, seccomp->listener_metadata, state, err);
     json_decref(state);
     return result < 0 ? -1 : let_go_on(attendance, err);
 }
 
+/* Has a process, of which only the status may be left, executed a program since it was made? The
+ * kernel keeps that among its flags, field 9 of proc(5)'s stat. */
+static bool has_executed(pid_t pid)
+{
+    char path[32];
+    unsigned int flags;
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    scope_free char *text = file_read_all(AT_FDCWD, path, 4096, NULL, NULL);
+    const char *rest = text ? strrchr(text, ')') : NULL;
+    return rest && sscanf(rest, ") %*c %*d %*d %*d %*d %*d %u", &flags) == 1 &&
+           !(flags & PF_FORKNOEXEC);
+}
+
 /* The channel closes by execve, and by death. Our own child's status, which stays where it is,
- * tells the difference unless the program has ended already. */
+ * tells the difference; a program may have died by a signal already, too. */
 static bool was_killed(const struct attendance *attendance)
 {
     siginfo_t info = {0};
     return attendance->ours &&
            waitid(P_PID, (id_t)attendance->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
-           info.si_pid == attendance->pid && info.si_code != CLD_EXITED;
+           info.si_pid == attendance->pid && info.si_code != CLD_EXITED &&
+           !has_executed(attendance->pid);
 }
 
 int attend(struct attendance *attendance, struct error *err)

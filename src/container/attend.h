@@ -14,6 +14,7 @@
 struct attendance {
     int channel; /* to the process, or -1 */
     pid_t pid;   /* as we see it; 0 before it exists */
+    pid_t init;  /* exec: the container's first process; 0: pid is */
     bool ours;   /* it is our child */
     bool waits;  /* it will say that it is ready, and wait for start */
     const struct config *config;

@@ -113,22 +113,6 @@ static int read_membership(struct cgroup *cgroup, const struct cgroup_host *host
     return 0;
 }
 
-/* Undoes mountinfo's \040 for a space and the like, in place. */
-static void unescape(char *text)
-{
-    char *to = text;
-    for (const char *from = text; *from; from++) {
-        unsigned int byte;
-        if (from[0] == '\\' && sscanf(from + 1, "%3o", &byte) == 1) {
-            *to++ = (char)byte;
-            from += 3;
-        } else {
-            *to++ = *from;
-        }
-    }
-    *to = '\0';
-}
-
 /* Is our own cgroup visible under the mount point? */
 static bool own_path_is_visible(const struct cgroup_hierarchy *hierarchy)
 {
@@ -173,8 +157,8 @@ static void read_mount(struct cgroup *cgroup, bool *missing, char *line)
     char *options = strtok_r(NULL, " ", &save);
     if (!fields[4] || !type || !options)
         return;
-    unescape(fields[3]);
-    unescape(fields[4]);
+    file_unescape_mount(fields[3]);
+    file_unescape_mount(fields[4]);
     bool v2 = strcmp(type, "cgroup2") == 0;
     for (size_t i = 0; i < cgroup->count; i++) {
         struct cgroup_hierarchy *hierarchy = &cgroup->hierarchies[i];

@@ -115,8 +115,8 @@ static _Noreturn void run_inside(struct exec *exec, int channel)
     /* Nothing of the host's comes along: /proc/self/fd/N/../.. would lead there. */
     if (file_close_others(3 + process.preserved, kept, 2, &err) < 0)
         fail(channel, &err);
-    if (set_up(exec, channel, &process, &err) == 0)
-        process_execute(&process, channel, &err);
+    if (set_up(exec, channel, &process, &err) == 0 && process_confine(&process, channel, &err) == 0)
+        process_execute(&process, &err);
     fail(channel, &err);
 }
 
@@ -136,7 +136,8 @@ static int check_status(const struct exec *exec, struct error *err)
 static int prepare(struct exec *exec, struct error *err)
 {
     const struct container_exec_options *options = exec->options;
-    if (container_open(&exec->record, &exec->cgroup, options->root, options->id, err) < 0 ||
+    if (admit_check_descriptors(options->preserve_fds + options->listen_fds, err) < 0 ||
+        container_open(&exec->record, &exec->cgroup, options->root, options->id, err) < 0 ||
         check_status(exec, err) < 0)
         return -1;
     exec->join.pidfd = record_open_process(&exec->record);
@@ -176,6 +177,8 @@ static int bring_up(struct exec *exec, struct error *err)
     int channel[2];
     if (prepare(exec, err) < 0)
         return -1;
+    exec->attendance.header = exec->record.header;
+    exec->attendance.init = exec->record.pid;
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     if (exe_guard_detach(err) < 0 || channel_open(channel, err) < 0)
         return -1;
@@ -217,6 +220,8 @@ int container_exec(const struct container_exec_options *options, int *exit_statu
     *exit_status = 0;
     exec.attendance.config = &exec.process.config;
     int result = bring_up(&exec, err);
+    if (result < 0)
+        *exit_status = 255; /* as runc's, lest it looks like the program's own 1 */
     if (result == 0 && !options->detach)
         result = foreground_attend(&foreground, exec.attendance.pid, exec.attendance.terminal,
                                    exit_status, err);

@@ -195,7 +195,8 @@ int exec_process_choose_cgroup(struct cgroup *cgroup, const char *choice, struct
     const char *below = colon ? colon + 1 : choice;
     bool found = false;
     if (leaves_its_parent(below))
-        return error_set(err, 0, "--cgroup: %s is not below the container's cgroup", choice);
+        return error_set(err, 0, "--cgroup: %s is not a sub cgroup path of the container's",
+                         choice);
     below += strspn(below, "/");
     for (size_t i = 0; i < cgroup->count; i++) {
         struct cgroup_hierarchy *hierarchy = &cgroup->hierarchies[i];

@@ -113,6 +113,10 @@ static int run_create_hooks(struct init *init, struct error *err)
         if (channel_expect(init->channel, CHANNEL_GO, "the runtime", &answer, err) < 0)
             return -1;
     }
+    /* As in runc, they find the container's root as their working directory. */
+    if (hooks[CONFIG_HOOK_CREATE_CONTAINER].count && init->rootfs.root != AT_FDCWD &&
+        fchdir(init->rootfs.root) < 0)
+        return error_set(err, errno, "can't enter the root file system");
     return run_own_hooks(init, CONFIG_HOOK_CREATE_CONTAINER, "creating", err);
 }
 
@@ -193,6 +197,7 @@ static void fill_rootfs(struct init *init)
         .root = AT_FDCWD,
         .procfs = -1,
         .host_dev = -1,
+        .readonly_dev = -1,
     };
 }
 
@@ -278,11 +283,11 @@ static int hand_over(struct init *init, struct error *err)
     return init->channel < 0 ? -1 : 0;
 }
 
-/* To `start`, which isn't our parent and couldn't tell our death from the program's quick end. That
- * it may be gone by now is no reason not to go on. */
+/* To `start`, which isn't our parent and couldn't tell our death from the program's quick end. By
+ * write(2), as the seccomp filter is in force. */
 static int announce_execution(const struct init *init, struct error *err)
 {
-    if (channel_send(init->channel, CHANNEL_EXECUTES, 0) < 0 && errno != EPIPE)
+    if (channel_report(init->channel, CHANNEL_EXECUTES, 0, NULL) < 0)
         return error_set(err, errno, "can't say that the program begins");
     return 0;
 }
@@ -294,8 +299,9 @@ void init_run(struct launch *launch, int channel)
     umask(0);
     signals_reset();
     if (set_up(&init, &err) == 0 && (!launch->process.waits || hand_over(&init, &err) == 0) &&
+        process_confine(&init.process, init.channel, &err) == 0 &&
         run_own_hooks(&init, CONFIG_HOOK_START_CONTAINER, "created", &err) == 0 &&
         (!launch->process.waits || announce_execution(&init, &err) == 0))
-        process_execute(&init.process, init.channel, &err);
+        process_execute(&init.process, &err);
     fail(init.channel, &err);
 }

@@ -89,15 +89,6 @@ static int check_mounts(const struct config *config, struct error *err)
     return 0;
 }
 
-static int check_preserved(const struct container_options *options, struct error *err)
-{
-    for (int fd = 3; fd < 3 + options->preserve_fds + options->listen_fds; fd++) {
-        if (fcntl(fd, F_GETFD) < 0)
-            return error_set(err, errno, "descriptor %d is to be preserved", fd);
-    }
-    return 0;
-}
-
 /* A newer client may know more of them than we do; what it can't have, it doesn't get. */
 static void warn_of_unknown_capabilities(const struct config_process *process,
                                          const struct warnings *warnings)
@@ -113,7 +104,8 @@ static void warn_of_unknown_capabilities(const struct config_process *process,
 static int prepare(struct launch *launch, struct error *err)
 {
     const struct container_options *options = launch->options;
-    if (record_check_id(options->id, err) < 0 || check_preserved(options, err) < 0 ||
+    if (record_check_id(options->id, err) < 0 ||
+        admit_check_descriptors(options->preserve_fds + options->listen_fds, err) < 0 ||
         read_config(launch, err) < 0)
         return -1;
     const struct config *config = &launch->config;

@@ -278,22 +278,25 @@ static int announce_listener(int channel, int listener, struct error *err)
     return 0;
 }
 
-int process_execute(const struct process *process, int channel, struct error *err)
+int process_confine(const struct process *process, int channel, struct error *err)
 {
     static const struct config_capabilities none;
     if (close_range((unsigned int)(3 + process->preserved), ~0U, CLOSE_RANGE_CLOEXEC) < 0)
         return error_set(err, errno, "can't mark descriptors to be closed");
-    if (process->seccomp) {
-        int listener = -1;
-        if (seccomp_install(process->seccomp, &listener, err) < 0)
-            return -1;
-        if (capabilities_for_seccomp(process) &&
-            capabilities_set(process->config->capabilities ? process->config->capabilities : &none,
-                             0, err) < 0)
-            return -1;
-        if (listener >= 0 && announce_listener(channel, listener, err) < 0)
-            return -1;
-    }
+    if (!process->seccomp)
+        return 0;
+    int listener = -1;
+    if (seccomp_install(process->seccomp, &listener, err) < 0)
+        return -1;
+    if (capabilities_for_seccomp(process) &&
+        capabilities_set(process->config->capabilities ? process->config->capabilities : &none, 0,
+                         err) < 0)
+        return -1;
+    return listener >= 0 ? announce_listener(channel, listener, err) : 0;
+}
+
+int process_execute(const struct process *process, struct error *err)
+{
     execve(process->program, (char *const *)process->config->args.items, process->environment);
     int code = errno;
     if (code == ENOENT && strchr(process->program, '/') && access(process->program, F_OK) == 0)

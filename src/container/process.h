@@ -36,9 +36,13 @@ void process_make_environment(struct process *process);
 /* Working directory, user, groups and capabilities. From here on it is the container's own. */
 int process_become(const struct process *process, struct error *err);
 
-/* Seccomp and execve; returns only when it failed, or never. channel: where a seccomp listener
- * is announced (CHANNEL_LISTENER) and its fetching acknowledged. */
-int process_execute(const struct process *process, int channel, struct error *err);
+/* Seccomp: the last step, but for startContainer hooks, which are the container's programs and so
+ * confined too. channel: where a seccomp listener is announced (CHANNEL_LISTENER) and its fetching
+ * acknowledged. */
+int process_confine(const struct process *process, int channel, struct error *err);
+
+/* execve; returns only when it failed. */
+int process_execute(const struct process *process, struct error *err);
 
 /* Sets the limits of another process, or of this one (pid 0). */
 int process_set_rlimits(pid_t pid, const struct config_process *config, struct error *err);

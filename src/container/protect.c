@@ -202,6 +202,8 @@ int rootfs_protect(struct rootfs *rootfs, struct error *err)
     }
     if (mask_paths(rootfs, err) < 0)
         return -1;
+    if (rootfs->readonly_dev >= 0 && mount_set_readonly(rootfs->readonly_dev, false, err) < 0)
+        return error_wrap(err, "mount /dev");
     if (rootfs->config->root.readonly && mount_set_readonly(rootfs->root, false, err) < 0)
         return error_wrap(err, "root file system");
     return 0;

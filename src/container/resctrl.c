@@ -15,22 +15,6 @@
 
 /* ---- the mount ---- */
 
-/* Undoes mountinfo's \040 for a space and the like, in place. */
-static void unescape_path(char *path)
-{
-    char *to = path;
-    for (const char *from = path; *from; to++) {
-        unsigned int code;
-        if (from[0] == '\\' && sscanf(from + 1, "%3o", &code) == 1) {
-            *to = (char)code;
-            from += 4;
-        } else {
-            *to = *from++;
-        }
-    }
-    *to = '\0';
-}
-
 /* mountinfo: "ID PARENT MAJOR:MINOR ROOT MOUNTPOINT OPTIONS TAGS… - TYPE SOURCE …". */
 static char *parse_mount(char *line)
 {
@@ -42,7 +26,7 @@ static char *parse_mount(char *line)
         field = strsep(&rest, " ");
     if (!field)
         return NULL;
-    unescape_path(field);
+    file_unescape_mount(field);
     return memory_copy_string(field);
 }
 

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
@@ -226,10 +227,25 @@ static int make_detached(struct rootfs *rootfs, size_t index, struct mount_optio
     return fd;
 }
 
+/* A new file system at /dev gets its devices, and what the configuration mounts in it, before it
+ * becomes read-only: see rootfs_protect(). */
+static bool is_filled_later(const struct config_mount *mount, const struct mount_options *options)
+{
+    return !options->bind && strcmp(mount->destination, "/dev") == 0 &&
+           options->attributes.attr_set & MOUNT_ATTR_RDONLY;
+}
+
 static int finish_mount(struct rootfs *rootfs, const struct config_mount *mount,
                         const struct mount_options *options, int fd, int target, struct error *err)
 {
-    if (mount_set_attributes(fd, options, mount->destination, err) < 0 ||
+    struct mount_options now = *options;
+    if (is_filled_later(mount, options)) {
+        now.attributes.attr_set &= ~(uint64_t)MOUNT_ATTR_RDONLY;
+        if (rootfs->readonly_dev >= 0)
+            close(rootfs->readonly_dev);
+        rootfs->readonly_dev = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    }
+    if (mount_set_attributes(fd, &now, mount->destination, err) < 0 ||
         mount_attach(fd, target, mount->destination, err) < 0)
         return -1;
     if (options->propagation &&
@@ -329,11 +345,47 @@ int rootfs_open_procfs(struct rootfs *rootfs, struct error *err)
     return rootfs->procfs;
 }
 
+/* A mount of /proc or of /sys that nothing covers lets user namespaces mount more of them
+ * (mount_too_revealing() in the kernel), without the container's masks. pivot_root takes the
+ * host's along; without it they must go one by one. The last first: they may be stacked. */
+static int unmount_revealing(const struct rootfs *rootfs, struct error *err)
+{
+    size_t length = strlen(rootfs->path);
+    scope_free char *text = file_read_all(AT_FDCWD, "/proc/self/mountinfo", 16u << 20, NULL, err);
+    if (!text)
+        return -1;
+    for (char *end = text + strlen(text); end > text;) {
+        char *line = end - 1; /* its newline, which becomes its end */
+        *line = '\0';
+        while (line > text && line[-1] != '\n')
+            line--;
+        end = line;
+        char path[PATH_MAX], type[64];
+        const char *tail = strstr(line, " - ");
+        if (!tail || sscanf(tail, " - %63s", type) != 1 ||
+            sscanf(line, "%*s %*s %*s %*s %4095s", path) != 1 ||
+            (strcmp(type, "proc") != 0 && strcmp(type, "sysfs") != 0) ||
+            (strncmp(path, rootfs->path, length) == 0 && (path[length] == '/' || !path[length])))
+            continue;
+        file_unescape_mount(path);
+        if (mount(NULL, path, NULL, MS_SLAVE | MS_REC, NULL) == 0 && umount2(path, MNT_DETACH) == 0)
+            continue;
+        if (errno != EINVAL && errno != EPERM)
+            return error_set(err, errno, "can't unmount %s", path);
+        /* It came locked into this mount namespace. */
+        if (mount("tmpfs", path, "tmpfs", 0, NULL) < 0)
+            return error_set(err, errno, "can't cover %s", path);
+    }
+    return 0;
+}
+
 int rootfs_enter(struct rootfs *rootfs, bool no_pivot, struct error *err)
 {
     if (fchdir(rootfs->root) < 0)
         return error_set(err, errno, "can't enter the root file system");
     if (no_pivot) {
+        if (unmount_revealing(rootfs, err) < 0)
+            return -1;
         if (mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0 || chdir("/") < 0)
             return error_set(err, errno, "can't move the root file system to /");
     } else {

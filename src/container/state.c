@@ -42,17 +42,36 @@ json_t *state_document(const json_t *header, const char *status, pid_t pid)
     return state;
 }
 
+/* The name of the user who made the container; libc looks in every database of users there is,
+ * which for root isn't worth it. */
+static json_t *describe_owner(const json_t *uid)
+{
+    if (json_integer_value(uid) == 0)
+        return json_string("root");
+    const struct passwd *user = getpwuid((uid_t)json_integer_value(uid));
+    return user ? json_string(user->pw_name)
+                : json_sprintf("#%lld", (long long)json_integer_value(uid));
+}
+
+/* The members in runc's order: people's scripts match text. */
 json_t *state_describe(const struct record *record)
 {
     const char *status = state_status(record);
     bool stopped = strcmp(status, "stopped") == 0;
-    json_t *state = state_document(record->header, status, 0);
+    json_t *state = json_object();
+    copy_member(state, record->header, "ociVersion");
+    json_object_set_new(state, "id", json_string(record->id));
     /* Clients want the member even when there is no process. */
     json_object_set_new(state, "pid", json_integer(stopped ? 0 : record->pid));
-    if (!json_object_get(state, "id")) /* killed before its header was whole */
-        json_object_set_new(state, "id", json_string(record->id));
+    json_object_set_new(state, "status", json_string(status));
+    copy_member(state, record->header, "bundle");
     copy_member(state, record->header, "rootfs");
     copy_member(state, record->header, "created");
-    copy_member(state, record->header, "owner");
+    json_t *annotations = json_object_get(record->header, "annotations");
+    if (json_object_size(annotations) > 0)
+        json_object_set(state, "annotations", annotations);
+    const json_t *uid = json_object_get(record->header, "uid");
+    if (uid)
+        json_object_set_new(state, "owner", describe_owner(uid));
     return state;
 }

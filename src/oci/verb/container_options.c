@@ -10,10 +10,11 @@ int container_options_read(struct container_options *options, struct verb_contex
     *options = (struct container_options){
         .root = context->root,
         .id = verb_id(context),
+        /* Relative paths are the caller's: we go to the bundle. */
         .bundle = command_value(line, "bundle"),
-        .console_socket = command_value(line, "console-socket"),
-        .pidfd_socket = command_value(line, "pidfd-socket"),
-        .pid_file = command_value(line, "pid-file"),
+        .console_socket = verb_absolute_path(context, command_value(line, "console-socket")),
+        .pidfd_socket = verb_absolute_path(context, command_value(line, "pidfd-socket")),
+        .pid_file = verb_absolute_path(context, command_value(line, "pid-file")),
         .preserve_fds = (int)preserve_fds,
         .listen_fds = verb_listen_fds(),
         .no_pivot = command_given(line, "no-pivot"),

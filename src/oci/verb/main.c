@@ -1,6 +1,7 @@
 /* hull-oci: an OCI runtime with runc's command line. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,6 +106,25 @@ static void log_warning(const struct warnings *warnings, const char *text)
     log_write(((const struct log_warnings *)warnings)->log, "warning", text);
 }
 
+/* --debug: what was asked of us, and how it ended. */
+__attribute__((format(printf, 2, 3))) static void debug(const struct verb_context *context,
+                                                        const char *format, ...)
+{
+    if (!context->log->debug)
+        return;
+    va_list arguments;
+    scope_free char *text = NULL;
+    va_start(arguments, format);
+    int length = vasprintf(&text, format, arguments);
+    va_end(arguments);
+    if (length < 0)
+        return;
+    const struct command_line *line = context->line;
+    scope_free char *message = memory_format(
+        "%s '%s' %s", line->verb->name, line->argument_count > 0 ? line->arguments[0] : "", text);
+    log_write(context->log, "debug", message);
+}
+
 static int act(struct command_line *line, const struct log *log)
 {
     const struct log_warnings warnings = {{log_warning}, log};
@@ -119,10 +139,17 @@ static int act(struct command_line *line, const struct log *log)
         .systemd_cgroup = command_global_given(line, "systemd-cgroup"),
         .rootless = decide_rootless(command_global_value(line, "rootless")),
     };
-    if (run_verb(&context, &err) == 0)
-        return context.exit_status;
-    report(line, log, err.text);
-    return 1;
+    context.root = verb_absolute_path(&context, context.root);
+    debug(&context, "begins, with the containers of %s%s%s", context.root,
+          context.rootless ? ", rootless" : "",
+          context.systemd_cgroup ? ", with cgroups made by systemd" : "");
+    int result = run_verb(&context, &err);
+    if (result < 0)
+        report(line, log, err.text);
+    if (result < 0 && context.exit_status == 0)
+        context.exit_status = 1;
+    debug(&context, "ends with status %d", context.exit_status);
+    return context.exit_status;
 }
 
 #ifdef __SANITIZE_ADDRESS__

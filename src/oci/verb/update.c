@@ -27,7 +27,7 @@ static char *read_resources(const char *path, size_t *length, struct error *err)
 static const struct update_flag {
     const char *flag, *section, *member;
     long long minimum, maximum;
-    bool text;
+    bool text, bytes;
 } update_flags[] = {
     {"blkio-weight", "blockIO", "weight", 10, 1000, false},
     {"cpu-period", "cpu", "period", 0, LLONG_MAX, false},
@@ -39,9 +39,9 @@ static const struct update_flag {
     {"cpu-idle", "cpu", "idle", 0, 1, false},
     {"cpuset-cpus", "cpu", "cpus", 0, 0, true},
     {"cpuset-mems", "cpu", "mems", 0, 0, true},
-    {"memory", "memory", "limit", -1, LLONG_MAX, false},
-    {"memory-reservation", "memory", "reservation", -1, LLONG_MAX, false},
-    {"memory-swap", "memory", "swap", -1, LLONG_MAX, false},
+    {"memory", "memory", "limit", -1, LLONG_MAX, false, true},
+    {"memory-reservation", "memory", "reservation", -1, LLONG_MAX, false, true},
+    {"memory-swap", "memory", "swap", -1, LLONG_MAX, false, true},
     {"pids-limit", "pids", "limit", -1, LLONG_MAX, false},
 };
 
@@ -56,7 +56,8 @@ static json_t *resources_from_flags(const struct verb_context *context, struct e
         if (!text)
             continue;
         if (!flag->text &&
-            verb_number(context, flag->flag, flag->minimum, flag->maximum, &number, err) < 0) {
+            (flag->bytes ? verb_bytes : verb_number)(context, flag->flag, flag->minimum,
+                                                     flag->maximum, &number, err) < 0) {
             json_decref(resources);
             return NULL;
         }

@@ -41,6 +41,13 @@ int verb_update(struct verb_context *context, struct error *err);
 int verb_number(const struct verb_context *context, const char *flag, long long minimum,
                 long long maximum, long long *number, struct error *err);
 
+/* The same of a number of bytes, which may have a unit of 1024: "50M", "1g", "64KiB". */
+int verb_bytes(const struct verb_context *context, const char *flag, long long minimum,
+               long long maximum, long long *number, struct error *err);
+
+/* A path as it is from any working directory; it lives as long as the command line. NULL stays. */
+const char *verb_absolute_path(const struct verb_context *context, const char *path);
+
 /* How many descriptors LISTEN_FDS announces to us (sd_listen_fds(3)), 0 if it is for others. */
 int verb_listen_fds(void);
 
