@@ -102,8 +102,11 @@ int container_kill(const char *root, const char *id, int signal, bool all, struc
     if (pidfd_send_signal(pidfd, signal, NULL, 0) < 0)
         return error_set(err, errno, "can't send signal %d", signal);
     /* A frozen process acts on nothing, not even on SIGKILL where the freezer is v1's. */
-    if (signal == SIGKILL && cgroup.count > 0 && cgroup_is_frozen(&cgroup, NULL) == 1)
-        return cgroup_thaw(&cgroup, err);
+    if (signal != SIGKILL || cgroup.count == 0 || cgroup_is_frozen(&cgroup, NULL) != 1)
+        return 0;
+    /* On v2 it dies frozen as well, and systemd may remove the cgroup before this comes to it. */
+    if (cgroup_thaw(&cgroup, err) < 0 && cgroup_is_frozen(&cgroup, NULL) != 0)
+        return -1;
     return 0;
 }
 
