@@ -92,7 +92,7 @@ hangs_in_create() { # KIND PATH
 
 @test "a hook that outlives a killed create" {
     hanging createRuntime "$BATS_TEST_TMPDIR/hang"
-    "$HULL_OCI" --root "$root" create --bundle bundle "$id" 2>error 3>&- &
+    HULL_MARK=$id "$HULL_OCI" --root "$root" create --bundle bundle "$id" 2>error 3>&- &
     local runtime=$!
     wait_until 10 hook_runs createRuntime
     kill -KILL $runtime

@@ -8,14 +8,14 @@ make_image() { # in setup_file
 begin() { # in setup
     root=$BATS_TEST_TMPDIR/state
     id=$HULL_TEST_ID-${BATS_TEST_FILENAME##*/}-$BATS_TEST_NUMBER
-    # Whatever belongs to the container has this in its environment: see list_remains.
-    export HULL_MARK=$id
+    worked=0 failed=0
     mkdir "$root"
     cd "$BATS_TEST_TMPDIR"
 }
 
+# Whatever belongs to the container has this mark in its environment: see list_remains.
 oci() {
-    timeout --kill-after=5 60 "$HULL_OCI" --root "$root" "$@"
+    HULL_MARK=$id timeout --kill-after=5 60 "$HULL_OCI" --root "$root" "$@"
 }
 
 # bundle NAME JQ-FILTER [PROGRAM [ARGUMENT...]]
@@ -46,11 +46,7 @@ list_remains() {
     local file mark=${1:-$id}
     for file in $(grep -lzx "HULL_MARK=$mark" /proc/[0-9]*/environ 2>/dev/null); do
         file=${file%/environ}
-        # Not the test's own processes.
-        case $(tr '\0' ' ' <"$file/cmdline" 2>/dev/null) in
-        *bats* | '' | grep\ *) ;;
-        *) echo "process ${file#/proc/}: $(tr '\0' ' ' <"$file/cmdline")" ;;
-        esac
+        echo "process ${file#/proc/}: $({ tr '\0' ' ' <"$file/cmdline"; } 2>/dev/null)"
     done
     grep -F "$BATS_TEST_TMPDIR/" /proc/self/mountinfo | grep -v "$BATS_TEST_TMPDIR/small" || true
     find /sys/fs/cgroup -type d -name "*$mark*" 2>/dev/null || true

@@ -19,7 +19,10 @@ int log_open(struct log *log, const char *path, bool json, bool debug, struct er
     if (!path)
         return 0;
     log->fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-    return log->fd < 0 ? error_set(err, errno, "can't open the log %s", path) : 0;
+    /* On a full disk: what we are here for is more important than to tell of it. */
+    if (log->fd < 0 && errno != ENOSPC && errno != EDQUOT)
+        return error_set(err, errno, "can't open the log %s", path);
+    return 0;
 }
 
 /* RFC 3339 in local time, as logrus writes it. */
