@@ -68,7 +68,8 @@ own() { readlink "/proc/self/ns/$1"; }
 }
 
 @test "hostname, domainname, and a loopback that is up" {
-    configure '.hostname = "box" | .domainname = "example.org"'
+    configure '.hostname = "box" | .domainname = "example.org"
+        | .process.capabilities |= map_values(. + ["CAP_NET_RAW"])'
     run_script 'hostname; cat /proc/sys/kernel/domainname; ping -c 1 -W 1 127.0.0.1 >/dev/null && echo up'
     equals 'box example.org up' "${lines[*]}"
 }
