@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "base/scope.h"
@@ -44,7 +45,20 @@ static int open_multiplexer(int root, struct error *err)
     return scope_take_fd(&master);
 }
 
-int console_open(int root, const struct config_process *process, int *master, int *slave,
+/* Lines end in a single newline on their way to a pipe; the runtime's own terminal, if it has one,
+ * adds the carriage return. */
+static int leave_newlines_alone(int terminal, struct error *err)
+{
+    struct termios settings;
+    if (tcgetattr(terminal, &settings) < 0)
+        return error_set(err, errno, "can't read the terminal's settings");
+    settings.c_oflag &= ~(tcflag_t)ONLCR;
+    if (tcsetattr(terminal, TCSANOW, &settings) < 0)
+        return error_set(err, errno, "can't change the terminal's settings");
+    return 0;
+}
+
+int console_open(int root, const struct config_process *process, bool ours, int *master, int *slave,
                  struct error *err)
 {
     scope_close int opened = open_multiplexer(root, err);
@@ -57,6 +71,8 @@ int console_open(int root, const struct config_process *process, int *master, in
     scope_close int peer = ioctl(opened, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
     if (peer < 0)
         return error_set(err, errno, "can't open the terminal");
+    if (ours && leave_newlines_alone(peer, err) < 0)
+        return -1;
     if (process->has_console_size) {
         struct winsize size = {.ws_row = process->console_height, .ws_col = process->console_width};
         if (ioctl(opened, TIOCSWINSZ, &size) < 0)

@@ -9,8 +9,8 @@
 #include "oci/config.h"
 
 /* Opens a new pseudoterminal below root's /dev/pts (the host's, if the container has none), of
- * the size that process asks for. */
-int console_open(int root, const struct config_process *process, int *master, int *slave,
+ * the size that process asks for. ours: nobody else attends to it. */
+int console_open(int root, const struct config_process *process, bool ours, int *master, int *slave,
                  struct error *err);
 
 /* Makes the slave the controlling terminal and the standard streams of the calling process, a

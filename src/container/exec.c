@@ -51,7 +51,8 @@ static _Noreturn void fail(int channel, const struct error *err)
     _exit(1);
 }
 
-static int set_up_terminal(int channel, const struct config_process *process, struct error *err)
+static int set_up_terminal(int channel, const struct config_process *process, bool ours,
+                           struct error *err)
 {
     if (!process->terminal)
         return 0;
@@ -59,7 +60,7 @@ static int set_up_terminal(int channel, const struct config_process *process, st
     scope_close int master = -1, slave = -1;
     if (root < 0)
         return error_set(err, errno, "can't open the container's root");
-    if (console_open(root, process, &master, &slave, err) < 0)
+    if (console_open(root, process, ours, &master, &slave, err) < 0)
         return -1;
     if (channel_send_descriptors(channel, CHANNEL_CONSOLE, 0, &master, 1) < 0)
         return error_set(err, errno, "can't send the terminal");
@@ -82,7 +83,8 @@ static int set_up(struct exec *exec, int channel, struct process *process, struc
     close(scope_take_fd(&exec->join.pidfd));
     if (setsid() < 0)
         return error_set(err, errno, "can't start a session");
-    if (keyring_join(exec->record.id, err) < 0 || set_up_terminal(channel, config, err) < 0)
+    if (keyring_join(exec->record.id, err) < 0 ||
+        set_up_terminal(channel, config, !exec->options->console_socket, err) < 0)
         return -1;
     /* A procfs of our own making: the container's may be anything by now. */
     if ((config->apparmor_profile || config->selinux_label) &&

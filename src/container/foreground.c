@@ -60,17 +60,6 @@ static void make_raw(struct foreground *foreground, int master)
     copy_window_size(master);
 }
 
-/* Lines end in a single newline on their way to a pipe; our own terminal, if we have one, adds the
- * carriage return. */
-static void leave_newlines_alone(int master)
-{
-    struct termios settings;
-    if (tcgetattr(master, &settings) < 0)
-        return;
-    settings.c_oflag &= ~(tcflag_t)ONLCR;
-    tcsetattr(master, TCSANOW, &settings);
-}
-
 /* Returns true when the program has ended. */
 static bool take_signals(struct foreground *foreground, pid_t pid, int master, int *status)
 {
@@ -136,7 +125,6 @@ int foreground_attend(struct foreground *foreground, pid_t pid, int master, int 
     int status = 0;
     if (master >= 0) {
         fcntl(master, F_SETFL, O_NONBLOCK);
-        leave_newlines_alone(master);
         make_raw(foreground, master);
     }
     while (!take_signals(foreground, pid, master, &status)) {

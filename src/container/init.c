@@ -126,7 +126,8 @@ static int set_up_terminal(struct init *init, struct error *err)
     if (!process->terminal)
         return 0;
     scope_close int master = -1, slave = -1;
-    if (console_open(init->rootfs.root, process, &master, &slave, err) < 0 ||
+    if (console_open(init->rootfs.root, process, !init->launch->options->console_socket, &master,
+                     &slave, err) < 0 ||
         (init->rootfs.root != AT_FDCWD && rootfs_mount_console(&init->rootfs, slave, err) < 0))
         return -1;
     if (channel_send_descriptors(init->channel, CHANNEL_CONSOLE, 0, &master, 1) < 0)

@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/file.h"
+#include "base/scope.h"
 #include "container/channel.h"
 #include "container/idmap.h"
 
@@ -137,25 +137,29 @@ static int become_root(struct error *err)
     return 0;
 }
 
-static int write_offset(const char *clock, const struct config_time_offset *offset,
-                        struct error *err)
+static size_t format_offset(char *text, size_t size, const char *clock,
+                            const struct config_time_offset *offset)
 {
-    char text[96];
     if (!offset->given)
         return 0;
-    snprintf(text, sizeof text, "%s %lld %u\n", clock, (long long)offset->seconds,
-             offset->nanoseconds);
-    return file_write_text(AT_FDCWD, "/proc/self/timens_offsets", text, err);
+    return (size_t)snprintf(text, size, "%s %lld %u\n", clock, (long long)offset->seconds,
+                            offset->nanoseconds);
 }
 
-/* Offsets can be set until the first process is in the namespace, which is the next one made. */
-static int make_time_namespace(const struct namespaces *namespaces, struct error *err)
+/* Offsets can be set until the first process is in the namespace, which is the next one made; all
+ * by one write. file is our timens_offsets, opened before there was a user namespace: in it, files
+ * of procfs aren't ours. */
+static int make_time_namespace(const struct namespaces *namespaces, int file, struct error *err)
 {
+    char text[192];
+    size_t length = format_offset(text, sizeof text, "monotonic", &namespaces->config->monotonic);
+    length += format_offset(text + length, sizeof text - length, "boottime",
+                            &namespaces->config->boottime);
     if (unshare((int)flag_of(CONFIG_NAMESPACE_TIME)) < 0)
         return error_set(err, errno, "can't make a time namespace");
-    if (write_offset("monotonic", &namespaces->config->monotonic, err) < 0)
-        return -1;
-    return write_offset("boottime", &namespaces->config->boottime, err);
+    if (length > 0 && write(file, text, length) < 0)
+        return error_set(err, errno, "can't set the time offsets");
+    return 0;
 }
 
 static int make_user_namespace(int channel, struct error *err)
@@ -193,6 +197,11 @@ static pid_t clone_process(uint64_t flags, int cgroup, bool sibling)
 static int stage(const struct namespaces *namespaces, int channel, struct error *err)
 {
     uint64_t flags = namespaces->create & ~(uint64_t)(CLONE_NEWCGROUP | CLONE_NEWTIME);
+    const struct config_linux *config = namespaces->config;
+    scope_close int offsets = -1;
+    if ((config->monotonic.given || config->boottime.given) &&
+        (offsets = open("/proc/self/timens_offsets", O_WRONLY | O_CLOEXEC)) < 0)
+        return error_set(err, errno, "can't open /proc/self/timens_offsets");
     if (join_all(namespaces, err) < 0)
         return -1;
     if (flags & CLONE_NEWUSER) {
@@ -201,7 +210,7 @@ static int stage(const struct namespaces *namespaces, int channel, struct error 
         flags &= ~(uint64_t)CLONE_NEWUSER;
     }
     if (namespaces_makes(namespaces, CONFIG_NAMESPACE_TIME) &&
-        make_time_namespace(namespaces, err) < 0)
+        make_time_namespace(namespaces, offsets, err) < 0)
         return -1;
     pid_t pid = clone_process(flags, -1, true);
     if (pid == 0)

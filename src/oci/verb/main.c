@@ -10,6 +10,7 @@
 
 #include "base/memory.h"
 #include "base/scope.h"
+#include "container/exe_guard.h"
 #include "container/seccomp.h"
 #include "oci/program.h"
 #include "oci/verb/verb.h"
@@ -169,6 +170,10 @@ int main(int argc, char **argv)
     struct log log = {.fd = -1};
     struct error err = {0}, log_error = {0};
     open_standard_streams();
+    if (exe_guard_copy(argv, &err) < 0) {
+        fprintf(stderr, "hull-oci: %s\n", err.text);
+        return 1;
+    }
     int parsed = command_parse(&oci_program, argc, argv, &line, &err);
     const char *format = command_global_value(&line, "log-format");
     int logging =
