@@ -160,6 +160,8 @@ static json_t *make_header(const struct launch *launch)
     json_object_set_new(header, "created", time_now());
     json_object_set_new(header, "uid", json_integer(geteuid()));
     json_object_set_new(header, "cgroup", cgroup_to_json(&launch->cgroup));
+    if (!namespaces_makes(&launch->namespaces, CONFIG_NAMESPACE_PID))
+        json_object_set_new(header, "sharesPids", json_true());
     if (launch->intel_rdt)
         json_object_set(header, "intelRdt", launch->intel_rdt);
     json_t *annotations = json_object();
