@@ -419,6 +419,10 @@ int container_run(const struct container_options *options, int *exit_status, str
         prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
     *exit_status = 0;
     int result = bring_up(&launch, err);
+    /* Not for ourselves: who asks for its state while we hold the lock (a hook, or we delete it)
+     * would take it for one that is still being created. */
+    if (result == 0 && (result = record_add_created(&launch.record, err)) < 0)
+        undo(&launch);
     if (result == 0)
         result = run_poststart(&launch, err);
     if (result == 0 && !options->detach) {
