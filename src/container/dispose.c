@@ -46,6 +46,7 @@ int dispose(struct record *record, const struct cgroup *cgroup, const struct con
 {
     if (kill_all(record, cgroup, err) < 0)
         return -1;
+    warnings_note(warnings, "no process of the container is left; removing its cgroups");
     if (cgroup->count > 0 && cgroup_remove(cgroup, err) < 0)
         return -1;
     if (intel_rdt_remove(record->header, err) < 0)

@@ -114,6 +114,37 @@ static int apply_options(struct exec_process *made, const struct container_exec_
     return apply_capabilities(made, options, err);
 }
 
+/* What the file leaves out is as for the container's own process, as in runc: no process in a
+ * container has more rights or fewer limits than it was given because a client forgot a member. */
+static void inherit(struct config_process *process, const struct config_process *container)
+{
+    if (!container)
+        return;
+    if (!process->capabilities)
+        process->capabilities = container->capabilities;
+    if (!process->apparmor_profile)
+        process->apparmor_profile = container->apparmor_profile;
+    if (!process->selinux_label)
+        process->selinux_label = container->selinux_label;
+    if (!process->oom_score_adj.given)
+        process->oom_score_adj = container->oom_score_adj;
+    if (!process->scheduler)
+        process->scheduler = container->scheduler;
+    if (process->rlimit_count == 0) {
+        process->rlimit_count = container->rlimit_count;
+        process->rlimits = container->rlimits;
+    }
+    if (!process->has_io_priority) {
+        process->has_io_priority = container->has_io_priority;
+        process->io_priority_class = container->io_priority_class;
+        process->io_priority = container->io_priority;
+    }
+    if (!process->has_umask) {
+        process->has_umask = container->has_umask;
+        process->umask = container->umask;
+    }
+}
+
 static int read_process(struct exec_process *made, const char *path, struct error *err)
 {
     size_t length;
@@ -123,6 +154,7 @@ static int read_process(struct exec_process *made, const char *path, struct erro
     if (config_parse_process(&made->file, made->file_text, length, err) < 0)
         return error_wrap(err, "%s", path);
     made->process = made->file.process;
+    inherit(made->process, made->config.process);
     return 0;
 }
 

@@ -19,7 +19,7 @@
 struct hook_process {
     pid_t pid;
     int input, errors; /* our ends of its pipes; -1 when closed */
-    char tail[400];    /* the last of what it wrote on its standard error */
+    char tail[400];    /* the last of what it wrote on its standard output and error */
     size_t tail_length;
 };
 
@@ -40,10 +40,10 @@ static _Noreturn void execute(const struct config_hook *hook, const struct recor
     extern char **environ;
     signals_reset();
     setpgid(0, 0);
-    if (dup2(input, STDIN_FILENO) < 0 || dup2(errors, STDERR_FILENO) < 0)
+    /* Its standard output isn't ours: that is the container's program's. */
+    if (dup2(input, STDIN_FILENO) < 0 || dup2(errors, STDOUT_FILENO) < 0 ||
+        dup2(errors, STDERR_FILENO) < 0)
         _exit(127);
-    if (fcntl(STDOUT_FILENO, F_GETFD) < 0)
-        dup2(errors, STDOUT_FILENO);
     if (record && record_add_hook(record, &err) < 0) {
         dprintf(STDERR_FILENO, "%s", err.text);
         _exit(127);

@@ -198,7 +198,6 @@ static void fill_rootfs(struct init *init)
         .root = AT_FDCWD,
         .procfs = -1,
         .host_dev = -1,
-        .readonly_dev = -1,
     };
 }
 

@@ -160,6 +160,8 @@ static json_t *make_header(const struct launch *launch)
     json_object_set_new(header, "created", time_now());
     json_object_set_new(header, "uid", json_integer(geteuid()));
     json_object_set_new(header, "cgroup", cgroup_to_json(&launch->cgroup));
+    if (!namespaces_makes(&launch->namespaces, CONFIG_NAMESPACE_PID))
+        json_object_set_new(header, "sharesPids", json_true());
     if (launch->intel_rdt)
         json_object_set(header, "intelRdt", launch->intel_rdt);
     json_t *annotations = json_object();
@@ -266,6 +268,7 @@ static int release(struct launch *launch, bool enters_v2, struct error *err)
         .pid_file = launch->options->pid_file,
         .pidfd_socket = launch->options->pidfd_socket,
     };
+    warnings_note(launch->options->warnings, "in its cgroups, limits applied");
     return admit(process, &admission, err);
 }
 
@@ -303,6 +306,7 @@ static int make(struct launch *launch, struct error *err)
         launch->process.pid = 0;
         return -1;
     }
+    warnings_note(launch->options->warnings, "first process: %d", launch->process.pid);
     /* systemd moves the process itself; else it is born there if that was possible. */
     bool born_there = !namespaces_is_staged(&launch->namespaces) && cgroup >= 0;
     return release(launch, launch->cgroup.manager == CGROUP_MANAGER_FILES && !born_there, err);
@@ -362,10 +366,15 @@ static int bring_up(struct launch *launch, struct error *err)
         record_create(&launch->record, launch->options->root, launch->options->id,
                       make_header(launch), launch->config_text, launch->config_length, err) < 0)
         return -1;
+    warnings_note(launch->options->warnings, "read and recorded %s/config.json", launch->bundle);
     launch->process.header = launch->record.header;
     launch->process.record = &launch->record;
-    if (make(launch, err) == 0 && attend(&launch->process, err) == 0)
+    if (make(launch, err) == 0 && attend(&launch->process, err) == 0) {
+        warnings_note(launch->options->warnings, "the first process %s",
+                      launch->process.waits ? "waits for start" : "executed its program");
         return 0;
+    }
+    warnings_note(launch->options->warnings, "undoing what was made: %s", err->text);
     undo(launch);
     return -1;
 }
@@ -417,6 +426,10 @@ int container_run(const struct container_options *options, int *exit_status, str
         prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
     *exit_status = 0;
     int result = bring_up(&launch, err);
+    /* Not for ourselves: who asks for its state while we hold the lock (a hook, or we delete it)
+     * would take it for one that is still being created. */
+    if (result == 0 && (result = record_add_created(&launch.record, err)) < 0)
+        undo(&launch);
     if (result == 0)
         result = run_poststart(&launch, err);
     if (result == 0 && !options->detach) {

@@ -94,7 +94,9 @@ int container_kill(const char *root, const char *id, int signal, bool all, struc
     scope_record struct record record = RECORD_CLOSED;
     if (container_open(&record, &cgroup, root, id, err) < 0)
         return -1;
-    if (all && cgroup.count > 0)
+    /* The kernel ends a pid namespace with its first process; without one of its own we do. */
+    bool ends_all = signal == SIGKILL && json_is_true(json_object_get(record.header, "sharesPids"));
+    if ((all || ends_all) && cgroup.count > 0)
         return cgroup_kill(&cgroup, signal, err);
     scope_close int pidfd = record_open_process(&record);
     if (pidfd < 0)

@@ -18,6 +18,7 @@ struct mount_options {
     bool idmap, idmap_recursive;  /* idmap, ridmap */
     struct mount_attr attributes; /* this mount: nosuid, ro, atime …, for mount_setattr(2) */
     struct mount_attr all;        /* and all mounts below it: rro and friends */
+    bool readonly_later;          /* asked for, and put off until its contents are there */
     uint64_t propagation;         /* MS_SHARED …, 0: none asked for */
     bool propagation_recursive;   /* rshared … */
     const char *super_flags[6];   /* sync, dirsync, lazytime …, for fsconfig(2) */

@@ -169,9 +169,7 @@ static int make_user_namespace(int channel, struct error *err)
         return error_set(err, errno, "can't make a user namespace");
     if (channel_send(channel, CHANNEL_MAP, 0) < 0)
         return error_set(err, errno, "can't ask for the id mappings");
-    if (channel_expect(channel, CHANNEL_GO, "the runtime", &answer, err) < 0)
-        return -1;
-    return become_root(err);
+    return channel_expect(channel, CHANNEL_GO, "the runtime", &answer, err);
 }
 
 /* What the first process makes itself. The cgroup namespace's root is the cgroup one is in when
@@ -204,14 +202,16 @@ static int stage(const struct namespaces *namespaces, int channel, struct error 
         return error_set(err, errno, "can't open /proc/self/timens_offsets");
     if (join_all(namespaces, err) < 0)
         return -1;
-    if (flags & CLONE_NEWUSER) {
-        if (make_user_namespace(channel, err) < 0)
-            return -1;
-        flags &= ~(uint64_t)CLONE_NEWUSER;
-    }
+    bool makes_user = flags & CLONE_NEWUSER;
+    if (makes_user && make_user_namespace(channel, err) < 0)
+        return -1;
+    /* Before becoming another user: from then on our files in /proc belong to the host's root. */
     if (namespaces_makes(namespaces, CONFIG_NAMESPACE_TIME) &&
         make_time_namespace(namespaces, offsets, err) < 0)
         return -1;
+    if (makes_user && become_root(err) < 0)
+        return -1;
+    flags &= ~(uint64_t)CLONE_NEWUSER;
     pid_t pid = clone_process(flags, -1, true);
     if (pid == 0)
         return 0;

@@ -271,9 +271,11 @@ int process_become(const struct process *process, struct error *err)
 static int announce_listener(int channel, int listener, struct error *err)
 {
     char answer;
-    if (channel_report(channel, CHANNEL_LISTENER, listener, NULL) < 0 ||
-        read(channel, &answer, 1) < 0)
+    if (channel_report(channel, CHANNEL_LISTENER, listener, NULL) < 0)
         return error_set(err, errno, "can't hand over the seccomp listener");
+    ssize_t count = read(channel, &answer, 1);
+    if (count <= 0) /* the end: the agent didn't take it, and nobody will answer our calls */
+        return error_set(err, count ? errno : EPIPE, "can't hand over the seccomp listener");
     close(listener);
     return 0;
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -191,6 +192,19 @@ static int make_path_readonly(const struct rootfs *rootfs, const char *path, str
     return mount_attach(copy, target, path, err);
 }
 
+/* The descriptors are the mounts' own, whatever has been mounted over them since. */
+static int make_mounts_readonly(struct rootfs *rootfs, struct error *err)
+{
+    for (; rootfs->readonly_later_count > 0; rootfs->readonly_later_count--) {
+        scope_close int fd = rootfs->readonly_later[rootfs->readonly_later_count - 1];
+        if (mount_set_readonly(fd, false, err) < 0)
+            return -1;
+    }
+    free(rootfs->readonly_later);
+    rootfs->readonly_later = NULL;
+    return 0;
+}
+
 int rootfs_protect(struct rootfs *rootfs, struct error *err)
 {
     const struct config_strings *readonly = &rootfs->config->linux_section.readonly_paths;
@@ -200,10 +214,8 @@ int rootfs_protect(struct rootfs *rootfs, struct error *err)
         if (make_path_readonly(rootfs, readonly->items[i], err) < 0)
             return -1;
     }
-    if (mask_paths(rootfs, err) < 0)
+    if (mask_paths(rootfs, err) < 0 || make_mounts_readonly(rootfs, err) < 0)
         return -1;
-    if (rootfs->readonly_dev >= 0 && mount_set_readonly(rootfs->readonly_dev, false, err) < 0)
-        return error_wrap(err, "mount /dev");
     if (rootfs->config->root.readonly && mount_set_readonly(rootfs->root, false, err) < 0)
         return error_wrap(err, "root file system");
     return 0;

@@ -185,6 +185,30 @@ static int mount_classic(const struct config_mount *item, const struct mount_opt
     return 0;
 }
 
+/* As runc does: a new file system at /dev and a tmpfs are empty, so "ro" is for the container, not
+ * for us, who still make mount points, devices and the console's file in them. */
+static void put_off_readonly(const struct config_mount *mount, struct mount_options *options)
+{
+    size_t length = strlen(mount->destination);
+    while (length > 1 && mount->destination[length - 1] == '/')
+        length--;
+    bool is_dev = length == 4 && strncmp(mount->destination, "/dev", 4) == 0;
+    bool is_tmpfs = mount->type && strcmp(mount->type, "tmpfs") == 0;
+    struct mount_attr *one = &options->attributes, *all = &options->all;
+    if (options->bind || options->remount || !(is_dev || is_tmpfs) ||
+        !((one->attr_set | all->attr_set) & MOUNT_ATTR_RDONLY))
+        return;
+    one->attr_set &= ~(uint64_t)MOUNT_ATTR_RDONLY;
+    all->attr_set &= ~(uint64_t)MOUNT_ATTR_RDONLY;
+    options->readonly_later = true;
+}
+
+static void note_readonly(struct rootfs *rootfs, const struct mount_options *options, int fd)
+{
+    if (options->readonly_later)
+        rootfs->readonly_later[rootfs->readonly_later_count++] = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+}
+
 static int mount_long(struct rootfs *rootfs, const struct config_mount *mount,
                       struct mount_options *options, int target, struct error *err)
 {
@@ -195,6 +219,7 @@ static int mount_long(struct rootfs *rootfs, const struct config_mount *mount,
     scope_close int fd = rootpath_open(rootfs->root, mount->destination, O_PATH);
     if (fd < 0)
         return error_set(err, errno, "mount %s", mount->destination);
+    note_readonly(rootfs, options, fd);
     return mount_set_attributes(fd, options, mount->destination, err);
 }
 
@@ -227,30 +252,16 @@ static int make_detached(struct rootfs *rootfs, size_t index, struct mount_optio
     return fd;
 }
 
-/* A new file system at /dev gets its devices, and what the configuration mounts in it, before it
- * becomes read-only: see rootfs_protect(). */
-static bool is_filled_later(const struct config_mount *mount, const struct mount_options *options)
-{
-    return !options->bind && strcmp(mount->destination, "/dev") == 0 &&
-           options->attributes.attr_set & MOUNT_ATTR_RDONLY;
-}
-
 static int finish_mount(struct rootfs *rootfs, const struct config_mount *mount,
                         const struct mount_options *options, int fd, int target, struct error *err)
 {
-    struct mount_options now = *options;
-    if (is_filled_later(mount, options)) {
-        now.attributes.attr_set &= ~(uint64_t)MOUNT_ATTR_RDONLY;
-        if (rootfs->readonly_dev >= 0)
-            close(rootfs->readonly_dev);
-        rootfs->readonly_dev = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-    }
-    if (mount_set_attributes(fd, &now, mount->destination, err) < 0 ||
+    if (mount_set_attributes(fd, options, mount->destination, err) < 0 ||
         mount_attach(fd, target, mount->destination, err) < 0)
         return -1;
     if (options->propagation &&
         mount_set_propagation(fd, options->propagation, options->propagation_recursive, err) < 0)
         return error_wrap(err, "mount %s", mount->destination);
+    note_readonly(rootfs, options, fd);
     /* Our own procfs, before anybody could put anything over parts of it. */
     if (rootfs->procfs < 0 && mount->type && !options->bind && strcmp(mount->type, "proc") == 0)
         rootfs->procfs = fcntl(fd, F_DUPFD_CLOEXEC, 3);
@@ -287,6 +298,7 @@ static int mount_one(struct rootfs *rootfs, size_t index, struct error *err)
     struct mount_options options;
     if (mount_options_parse(&options, mount, err) < 0)
         return -1;
+    put_off_readonly(mount, &options);
     int result;
     if (options.remount) {
         result = remount(rootfs, mount, &options, err);
@@ -314,6 +326,7 @@ static int mount_one(struct rootfs *rootfs, size_t index, struct error *err)
 int rootfs_mount_all(struct rootfs *rootfs, struct error *err)
 {
     bool dev_is_bound = false;
+    rootfs->readonly_later = memory_allocate(rootfs->config->mount_count, sizeof(int));
     for (size_t i = 0; i < rootfs->config->mount_count; i++) {
         const struct config_mount *mount = &rootfs->config->mounts[i];
         if (mount_one(rootfs, i, err) < 0)

@@ -18,11 +18,12 @@ struct rootfs {
     const char *mount_label; /* SELinux; NULL where there is none */
     bool user_namespace;     /* new or joined: no mknod, ids may lack a mapping */
     bool cgroup_namespace;
-    int root;         /* descriptor of the container's root mount */
-    int procfs;       /* a procfs mount nobody else made or can cover: what is written to
-                         /proc goes there; -1: none needed so far */
-    int host_dev;     /* the host's /dev, for binds of devices */
-    int readonly_dev; /* the mount at /dev if it is to become read-only at the end, or -1 */
+    int root;            /* descriptor of the container's root mount */
+    int procfs;          /* a procfs mount nobody else made or can cover: what is written to
+                            /proc goes there; -1: none needed so far */
+    int host_dev;        /* the host's /dev, for binds of devices */
+    int *readonly_later; /* mounts that become read-only when everything in them is made */
+    size_t readonly_later_count;
 };
 
 /* Propagation of the namespace, the root as a mount of its own. The working directory is the

@@ -126,9 +126,14 @@ __attribute__((format(printf, 2, 3))) static void debug(const struct verb_contex
     log_write(context->log, "debug", message);
 }
 
+static void log_note(const struct warnings *warnings, const char *text)
+{
+    log_write(((const struct log_warnings *)warnings)->log, "debug", text);
+}
+
 static int act(struct command_line *line, const struct log *log)
 {
-    const struct log_warnings warnings = {{log_warning}, log};
+    const struct log_warnings warnings = {{log_warning, log->debug ? log_note : NULL}, log};
     struct error err = {0};
     scope_free char *root = default_root();
     const char *given = command_global_value(line, "root");

@@ -94,8 +94,9 @@ static int print_table(const struct verb_context *context, const pid_t *pids, si
         start_ps(context->line->arguments + 1, context->line->argument_count - 1, &output, err);
     if (pid < 0)
         return -1;
-    scope_fclose FILE *table = fdopen(output, "r");
+    FILE *table = fdopen(output, "r");
     int result = filter_table(table, pids, count, err);
+    fclose(table); /* before waiting: ps may have more to write than a pipe holds */
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
     if (result == 0 && status != 0)
