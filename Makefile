@@ -25,6 +25,7 @@ deps:
 
 build:
 	@scripts/deps build
+	@echo 'building hull in $(release) …'
 	@scripts/build $(release) --prefix=$(PREFIX)
 
 demo: build

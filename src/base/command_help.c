@@ -2,6 +2,8 @@
 #include <string.h>
 
 #include "base/command.h"
+#include "base/memory.h"
+#include "base/scope.h"
 
 #define LINE_WIDTH 80
 
@@ -55,11 +57,11 @@ static void print_flag(const struct command_flag *flag, int indent, FILE *out)
             flag->letter ? ", " : "  ", flag->name, flag->argument ? " " : "",
             flag->argument ? flag->argument : "");
     fprintf(out, "%*s", indent - 2 - flag_width(flag), "");
-    print_wrapped(flag->help, indent, indent, out);
-    if (flag->repeats)
-        fputs(" (repeatable)", out);
-    if (flag->default_text)
-        fprintf(out, " (default: %s)", flag->default_text);
+    scope_free char *text =
+        memory_format("%s%s%s%s%s", flag->help, flag->repeats ? " (repeatable)" : "",
+                      flag->default_text ? " (default: " : "",
+                      flag->default_text ? flag->default_text : "", flag->default_text ? ")" : "");
+    print_wrapped(text, indent, indent, out);
     fputc('\n', out);
 }
 

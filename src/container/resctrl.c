@@ -43,8 +43,8 @@ char *resctrl_find_mount(struct error *err)
             return mount_point;
     }
     error_set(err, 0,
-              "linux.intelRdt is given, but no resctrl file system is mounted (mount -t resctrl "
-              "resctrl /sys/fs/resctrl, if the processor has it)");
+              "no resctrl file system is mounted (mount -t resctrl resctrl /sys/fs/resctrl, if the "
+              "processor has it)");
     return NULL;
 }
 

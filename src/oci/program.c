@@ -246,11 +246,11 @@ static const struct command_verb verb_update = {
     .name = "update",
     .arguments = "CONTAINER-ID",
     .summary = "change the resource limits of a container",
-    .description =
-        "Only what is given changes. With --resources all other flags but those for Intel RDT are "
-        "ignored; the file holds an object as linux.resources in config.json:\n"
-        "\n"
-        "    {\"memory\": {\"limit\": 67108864}, \"cpu\": {\"shares\": 512}}",
+    .description = "Only what is given changes; BYTES may end in k, m, g or t. With --resources "
+                   "all other flags but those for Intel RDT are "
+                   "ignored; the file holds an object as linux.resources in config.json:\n"
+                   "\n"
+                   "    {\"memory\": {\"limit\": 67108864}, \"cpu\": {\"shares\": 512}}",
     .flags =
         (const struct command_flag[]){
             {.name = "resources",

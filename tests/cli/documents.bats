@@ -1,5 +1,6 @@
 # The man page and the completions that the build makes from the description of the commands.
 
+bats_require_minimum_version 1.5.0
 load helpers
 
 setup() {
@@ -23,6 +24,17 @@ need() {
     run groff -man -ww -T utf8 -z "$documents/hull-oci.8"
     [ "$status" -eq 0 ]
     [ "$output" = "" ]
+}
+
+@test "every help fits into 80 columns" {
+    local verb
+    for verb in '' create delete events exec features kill list pause ps resume run spec start \
+        state update; do
+        # shellcheck disable=SC2086 # none is no word
+        "$HULL_OCI" $verb --help >"$BATS_TEST_TMPDIR/help"
+        grep -q . "$BATS_TEST_TMPDIR/help"
+        run -1 grep -E '.{81}' "$BATS_TEST_TMPDIR/help"
+    done
 }
 
 @test "man shows every command" {

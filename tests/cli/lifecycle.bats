@@ -352,6 +352,7 @@ load container
     [ "$status" != 0 ]
     run oci run --nonsense "$id"
     failed_with 1 nonsense
+    [ "$output" = "hull-oci: run: unknown flag '--nonsense' (see 'hull-oci run --help')" ]
     run oci run
     [ "$status" != 0 ]
     run oci state "$id" more

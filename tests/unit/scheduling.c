@@ -48,7 +48,7 @@ static int apply_and_compare(const struct config_process *process)
     }
     if (process->has_io_priority &&
         syscall(SYS_ioprio_get, IOPRIO_WHO_PROCESS, 0) !=
-            IOPRIO_PRIO_VALUE(process->io_priority_class, process->io_priority))
+            (long)IOPRIO_PRIO_VALUE(process->io_priority_class, process->io_priority))
         return 5;
     return 0;
 }

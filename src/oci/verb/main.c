@@ -84,14 +84,15 @@ static int run_verb(struct verb_context *context, struct error *err)
     return error_set(err, 0, "no such verb");
 }
 
-/* The one line that says what went wrong, to the person and to the log. */
+/* The one line that says what went wrong, to the person and to the log. line: NULL if the text
+ * names the verb itself. */
 static void report(const struct command_line *line, const struct log *log, const char *text)
 {
     if (log->fd >= 0)
         log_write(log, "error", text);
-    if (line->verb && line->argument_count > 0)
+    if (line && line->verb && line->argument_count > 0)
         fprintf(stderr, "hull-oci: %s: '%s': %s\n", line->verb->name, line->arguments[0], text);
-    else if (line->verb)
+    else if (line && line->verb)
         fprintf(stderr, "hull-oci: %s: %s\n", line->verb->name, text);
     else
         fprintf(stderr, "hull-oci: %s\n", text);
@@ -186,7 +187,7 @@ int main(int argc, char **argv)
                  command_global_given(&line, "debug"), &log_error);
     int status = 0;
     if (parsed < 0 || logging < 0) {
-        report(&line, &log, parsed < 0 ? err.text : log_error.text);
+        report(parsed < 0 ? NULL : &line, &log, parsed < 0 ? err.text : log_error.text);
         status = 1;
     } else if (line.action == COMMAND_SHOW_HELP) {
         command_print_help(&oci_program, line.verb, stdout);
