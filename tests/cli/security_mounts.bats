@@ -9,10 +9,12 @@ setup_file() {
 
 setup() {
     begin_attack
-    # What the links point to. It is on the host only; nothing may appear in it.
+    # What the links point to. It is on the host only; nothing may appear in it, or be mounted on
+    # what is there already.
     canary=$BATS_TEST_TMPDIR/canary
     volume=$BATS_TEST_TMPDIR/volume
-    mkdir -p "$canary/directory" "$volume"
+    mkdir -p "$canary"/{,directory/,deeper/}{tmpfs,bound,deep} "$volume"
+    touch "$canary"/{,directory/,deeper/}deep/file
     echo canary >"$canary/file"
     before=$(list_canary)
     racer=
