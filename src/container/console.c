@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -23,22 +22,26 @@ static bool is_multiplexer(int fd)
            fstatfs(fd, &file_system) == 0 && file_system.f_type == DEVPTS_SUPER_MAGIC;
 }
 
-/* Looked at before it is opened: opening a device can have effects. */
+/* Looked at before it is opened: opening a device can have effects. And after, because meanwhile
+ * it may have become another. Not by way of /proc, which is the image's, too. */
 static int open_multiplexer(int root, struct error *err)
 {
-    char path[40];
-    scope_close int node = rootpath_open(root, "/dev/pts/ptmx", O_PATH);
-    if (node < 0 && (errno == ENOENT || errno == ENOTDIR))
-        node = open("/dev/pts/ptmx", O_PATH | O_CLOEXEC);
+    static const char path[] = "/dev/pts/ptmx";
+    const int flags = O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC;
+    scope_close int node = rootpath_open(root, path, O_PATH);
+    bool outside = node < 0 && (errno == ENOENT || errno == ENOTDIR);
+    if (outside)
+        node = open(path, O_PATH | O_CLOEXEC);
     if (node < 0)
         return error_set(err, errno, "can't open /dev/pts/ptmx for a terminal");
     if (!is_multiplexer(node))
         return error_set(err, 0, "can't open a terminal: /dev/pts/ptmx is not a devpts's");
-    snprintf(path, sizeof path, "/proc/self/fd/%d", node);
-    int master = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC);
-    if (master < 0)
+    scope_close int master = outside ? open(path, flags) : rootpath_open(root, path, flags);
+    if (master < 0 || fcntl(master, F_SETFL, 0) < 0)
         return error_set(err, errno, "can't open /dev/pts/ptmx for a terminal");
-    return master;
+    if (!is_multiplexer(master))
+        return error_set(err, 0, "can't open a terminal: /dev/pts/ptmx is not a devpts's");
+    return scope_take_fd(&master);
 }
 
 int console_open(int root, const struct config_process *process, int *master, int *slave,
