@@ -28,7 +28,10 @@ static int write_beside(const char *path, int directory, const char *text, struc
 {
     scope_free char *beside =
         memory_format("%.*s.%s.%d", directory, path, path + directory, getpid());
-    scope_close int fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
+    /* Its name can be guessed, and in a directory that others may write to it can be there: what
+     * it is a link to must not be written to. */
+    unlink(beside);
+    scope_close int fd = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     if (fd >= 0 && file_write_all(fd, text, strlen(text)) == 0 && rename(beside, path) == 0)
         return 0;
     error_set(err, errno, "can't write the pid file %s", path);
