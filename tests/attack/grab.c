@@ -21,6 +21,7 @@
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define GOT_MAX 64
@@ -119,13 +120,20 @@ static bool is_runtime(const struct grab *grab, int process)
     return has_text(process, "comm", "hull-oci") && has_text(process, "cmdline", grab->mark);
 }
 
-/* With CAP_SYS_PTRACE one may trace everybody; without, the runtime's processes refuse. */
-static void try_to_trace(int pid)
+/* With CAP_SYS_PTRACE one may trace everybody; without, the runtime's processes refuse. What was
+ * the runtime's when it was looked at may be the container's own program by now, which doesn't
+ * count; but it must be let go again, or its parent never hears of its end. */
+static void try_to_trace(const struct grab *grab, int process, int pid)
 {
+    int status;
     if (ptrace(PTRACE_SEIZE, pid, NULL, NULL) < 0)
         return;
-    note("to trace", pid, "ptrace");
-    ptrace(PTRACE_DETACH, pid, NULL, NULL);
+    if (ptrace(PTRACE_INTERRUPT, pid, NULL, NULL) == 0 && waitpid(pid, &status, __WALL) == pid &&
+        WIFSTOPPED(status)) {
+        if (is_runtime(grab, process))
+            note("to trace", pid, "ptrace");
+        ptrace(PTRACE_DETACH, pid, NULL, NULL);
+    }
 }
 
 static void look_at_process(struct grab *grab, int pid)
@@ -145,7 +153,7 @@ static void look_at_process(struct grab *grab, int pid)
         try_all_in(grab, process, pid, "fd");
         try_all_in(grab, process, pid, "map_files");
         if (!grab->may_trace)
-            try_to_trace(pid);
+            try_to_trace(grab, process, pid);
     }
     close(process);
 }

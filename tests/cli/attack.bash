@@ -33,9 +33,9 @@ end_attack() {
     done
 }
 
-# Descriptors 3 and up are bats' own.
+# Descriptors 3 and up are bats' own. A hostile container must not make anything wait for ever.
 hull() {
-    "$HULL_OCI" --root "$state" "$@" 3>&-
+    timeout --foreground 60 "$HULL_OCI" --root "$state" "$@" 3>&-
 }
 
 # Changes config.json, from the default one: configure [JQ-ARGUMENT...] FILTER

@@ -77,6 +77,7 @@ look_out='for up in . .. ../.. ../../.. ../../../.. ../../../../.. ../../../../.
         echo "$number: $output"
         [ "$status" -ne 0 ]
         refute_escape
+        [[ "$number" != */fd/2? ]] || continue # as high as exec's numbers may be
         run hull exec --cwd "$number" "$id" sh -c "$look_out" </dev/null
         echo "$number: $output"
         [ "$status" -ne 0 ]
@@ -113,7 +114,7 @@ look_out='for up in . .. ../.. ../../.. ../../../.. ../../../../.. ../../../../.
 @test "interpreters behind descriptors don't run" {
     local number
     start_container 'exec sleep 60'
-    for number in {3..30}; do
+    for number in {3..15}; do
         echo "#!/proc/self/fd/$number/../../../../../../../../../bin/busybox echo" >"$image/program"
         chmod 755 "$image/program"
         configure '.process.args = ["/program"]'
