@@ -86,8 +86,9 @@ hangs_in_create() { # KIND PATH
     wait_until 10 hook_runs poststop
     is_status "$id" stopped
     delete_hanging
-    if wait $!; then false; fi
-    is_one_line_error "$(cat error)"
+    # What a poststop hook does is a warning: the container is gone all the same.
+    wait $!
+    grep -q 'level=warning .*poststop hook' error
 }
 
 @test "a hook that outlives a killed create" {

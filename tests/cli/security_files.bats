@@ -111,7 +111,7 @@ teardown() {
     wait_until 5 grep -q ready output
     run timeout 10 "$HULL_OCI" --root "$state" exec --tty "$id" echo ran </dev/null 3>&-
     echo "$output"
-    [ "$status" -eq 1 ]
+    [ "$status" -eq 255 ]
     [[ "$output" == *"not a devpts's"* ]]
 }
 
