@@ -133,7 +133,7 @@ at_once() {
         for verb in "${processes[@]}"; do
             results=0
             wait "$verb" || results=$?
-            # 255: exec itself failed; 137: the program that it ran was killed with its container.
+            # Of exec, 255 is its failure; with 137 the program was killed with its container.
             [[ $results == [01] || $results == 255 || $results == 137 ]]
         done
         for verb in error-*; do

@@ -290,6 +290,12 @@ static bool look_at_hooks(const struct sweep *sweep, char *text, size_t size)
 
 /* ---- one kill ---- */
 
+/* Of exec, any other status is the program's. */
+static bool is_status_of_ours(const struct verb *verb, int status)
+{
+    return status == 0 || status == (strcmp(verb->words[0], "exec") == 0 ? 255 : 1);
+}
+
 /* Whether the verb, whose process we killed, told so, and (unless it worked all the same) undid
  * what it had begun. */
 static bool look_at_failure(const struct sweep *sweep, const struct verb *verb,
@@ -297,7 +303,8 @@ static bool look_at_failure(const struct sweep *sweep, const struct verb *verb,
 {
     char said[4096];
     read_output(sweep, said, sizeof said);
-    if (trace->timed_out || !WIFEXITED(trace->status) || WEXITSTATUS(trace->status) > 1) {
+    if (trace->timed_out || !WIFEXITED(trace->status) ||
+        !is_status_of_ours(verb, WEXITSTATUS(trace->status))) {
         snprintf(text, size, "the verb %s (status %#x): %s",
                  trace->timed_out ? "hung" : "died unexpectedly", (unsigned)trace->status, said);
         return false;
