@@ -50,6 +50,19 @@ hooks() { # KIND SCRIPT: a jq filter
     [ "$output" -ge 1000000000 ]
 }
 
+@test "a user namespace around us that may not change groups is no hindrance" {
+    configure "$(script 'echo fine')"' | del(.linux.resources)
+        | .mounts |= map(select(.type != "cgroup") | if .options then .options -= ["gid=5"] else . end)'
+    run unshare --user --map-root-user --mount --pid --fork --mount-proc \
+        "$HULL_OCI" --root "$state" run --bundle "$bundle" "$id" 3>&-
+    [ "$output" = fine ]
+    configure "$(script 'echo fine')"' | del(.linux.resources) | .process.user.additionalGids = [5]
+        | .mounts |= map(select(.type != "cgroup") | if .options then .options -= ["gid=5"] else . end)'
+    run unshare --user --map-root-user --mount --pid --fork --mount-proc \
+        "$HULL_OCI" --root "$state" run --bundle "$bundle" "$id" 3>&-
+    [[ "$output" == *"can't set the additional groups"* ]]
+}
+
 @test "what a process file leaves out is as in the container's own process" {
     start_container 'exec sleep 60' '.process.oomScoreAdj = 345
         | .process.rlimits = [{type: "RLIMIT_NOFILE", soft: 77, hard: 88}]'
