@@ -26,7 +26,7 @@ hooks() { # KIND SCRIPT: a jq filter
 @test "a relative --root and --pid-file are the caller's, not the bundle's" {
     configure "$(script 'exec sleep 60')"
     state=./here
-    hull run --detach --bundle "$bundle" --pid-file pid "$id" </dev/null >output 2>&1
+    hull run --detach --bundle "$bundle" --pid-file pid "$id" </dev/null >output 2>&1 || { cat output; false; }
     [ -s pid ]
     [ -d here ]
     [ "$(hull state "$id" | jq .pid)" = "$(cat pid)" ]
