@@ -208,15 +208,25 @@ static int enter_directory(const char *path, struct error *err)
     return 0;
 }
 
+static bool may_set_ids(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+    struct __user_cap_data_struct data[2];
+    return syscall(SYS_capget, &header, data) == 0 && data[0].effective & (1U << CAP_SETGID);
+}
+
 static int set_groups(const struct process *process, struct error *err)
 {
     const struct config_process *config = process->config;
     if (setgroups(config->additional_gid_count, config->additional_gids) == 0)
         return 0;
-    /* A rootless user namespace may not change groups at all; then there must be none to set. */
-    if (errno == EPERM && process->user_namespace && config->additional_gid_count == 0)
+    int code = errno;
+    /* A rootless user namespace, the container's or the one we are in, may not change groups at all
+     * (user_namespaces(7), setgroups); then there must be none to set. */
+    if (code == EPERM && config->additional_gid_count == 0 &&
+        (process->user_namespace || may_set_ids()))
         return 0;
-    return error_set(err, errno, "can't set the additional groups");
+    return error_set(err, code, "can't set the additional groups");
 }
 
 static int set_user(const struct process *process, struct error *err)

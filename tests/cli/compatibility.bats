@@ -26,7 +26,7 @@ hooks() { # KIND SCRIPT: a jq filter
 @test "a relative --root and --pid-file are the caller's, not the bundle's" {
     configure "$(script 'exec sleep 60')"
     state=./here
-    hull run --detach --bundle "$bundle" --pid-file pid "$id" </dev/null >output 2>&1
+    hull run --detach --bundle "$bundle" --pid-file pid "$id" </dev/null >output 2>&1 || { cat output; false; }
     [ -s pid ]
     [ -d here ]
     [ "$(hull state "$id" | jq .pid)" = "$(cat pid)" ]
@@ -48,6 +48,19 @@ hooks() { # KIND SCRIPT: a jq filter
         | .linux.timeOffsets = {boottime: {secs: 1000000000}}"
     [ "$status" -eq 0 ]
     [ "$output" -ge 1000000000 ]
+}
+
+@test "a user namespace around us that may not change groups is no hindrance" {
+    configure "$(script 'echo fine')"' | del(.linux.resources)
+        | .mounts |= map(select(.type != "cgroup") | if .options then .options -= ["gid=5"] else . end)'
+    run unshare --user --map-root-user --mount --pid --fork --mount-proc \
+        "$HULL_OCI" --root "$state" run --bundle "$bundle" "$id" 3>&-
+    [ "$output" = fine ]
+    configure "$(script 'echo fine')"' | del(.linux.resources) | .process.user.additionalGids = [5]
+        | .mounts |= map(select(.type != "cgroup") | if .options then .options -= ["gid=5"] else . end)'
+    run unshare --user --map-root-user --mount --pid --fork --mount-proc \
+        "$HULL_OCI" --root "$state" run --bundle "$bundle" "$id" 3>&-
+    [[ "$output" == *"can't set the additional groups"* ]]
 }
 
 @test "what a process file leaves out is as in the container's own process" {

@@ -133,8 +133,8 @@ at_once() {
         for verb in "${processes[@]}"; do
             results=0
             wait "$verb" || results=$?
-            # Of exec, 255 is its failure; with 137 the program was killed with its container.
-            [[ $results == [01] || $results == 255 || $results == 137 ]]
+            # 137: the program that exec ran was killed with its container. 255: exec failed.
+            [[ $results == [01] || $results == 137 || $results == 255 ]]
         done
         for verb in error-*; do
             [ ! -s "$verb" ] || is_one_line_error "$(cat "$verb")" || {
