@@ -36,6 +36,11 @@ void foreground_end(struct foreground *foreground)
 {
     if (foreground->raw)
         tcsetattr(STDIN_FILENO, TCSADRAIN, &foreground->previous_terminal);
+    /* What came while the container was being deleted is too late for anybody, and would hide the
+     * program's status. */
+    struct signalfd_siginfo late;
+    while (foreground->signals >= 0 && read(foreground->signals, &late, sizeof late) > 0)
+        ;
     if (foreground->signals >= 0)
         close(foreground->signals);
     sigprocmask(SIG_SETMASK, &foreground->previous_mask, NULL);

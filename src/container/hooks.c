@@ -106,6 +106,23 @@ static long long now_milliseconds(void)
     return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
 }
 
+/* A hook that doesn't read its state may have ended already; SIGPIPE would end us, too. */
+static ssize_t write_quietly(int fd, const char *bytes, size_t count)
+{
+    const struct timespec now = {0};
+    sigset_t broken_pipe, before;
+    sigemptyset(&broken_pipe);
+    sigaddset(&broken_pipe, SIGPIPE);
+    sigprocmask(SIG_BLOCK, &broken_pipe, &before);
+    ssize_t written = write(fd, bytes, count);
+    int code = errno;
+    if (written < 0 && code == EPIPE)
+        sigtimedwait(&broken_pipe, NULL, &now);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    errno = code;
+    return written;
+}
+
 /* Feeds the state, collects what the hook says, and waits for its end. A descendant may hold the
  * pipes open for ever; only the hook itself counts. Returns -1 at the deadline. */
 static int attend(struct hook_process *process, int pidfd, const char *state, long long deadline)
@@ -120,7 +137,7 @@ static int attend(struct hook_process *process, int pidfd, const char *state, lo
         if (poll(polled, 3, (int)wait) < 0 && errno != EINTR)
             return -1;
         if (polled[2].revents) {
-            ssize_t written = write(process->input, state, left);
+            ssize_t written = write_quietly(process->input, state, left);
             if (written > 0) {
                 state += written;
                 left -= (size_t)written;
