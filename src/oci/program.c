@@ -387,8 +387,10 @@ static const struct command_verb *const verbs[] = {
 
 static const struct command_section sections[] = {
     {"EXIT STATUS",
-     "0 on success, 1 after an error, which is one line on standard error and in the log. run and "
-     "exec without --detach exit with the status of the container's program."},
+     "0 on success, 1 after an error (255 where exec can't start its process), which is one line "
+     "on "
+     "standard error and in the log. run and exec without --detach exit with the status of the "
+     "container's program."},
     {"FILES",
      "config.json in the bundle describes the container, as the OCI runtime specification says.\n"
      "/run/hull-oci holds the state of the containers that root made."},

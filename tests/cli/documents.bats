@@ -120,3 +120,14 @@ complete_zsh() {
     complete_zsh 'hull-oci kill ' | tee listed
     grep -q 'db.*web' listed
 }
+
+@test "the files that the documents name exist" {
+    local name missing=''
+    cd "$HULL_SOURCE"
+    while read -r name; do
+        [[ $name == *NAME* ]] || [ -n "$(find src tests bench tools -path "*/${name#./}")" ] ||
+            [ -n "$(compgen -G "$name")" ] || missing+=" $name"
+    done < <(grep -ohE '`[A-Za-z_/.*-]+\.(c|h|bats|bash|dict|awk)`' README.md docs/*.md | tr -d '`' | sort -u)
+    echo "missing:$missing"
+    [ -z "$missing" ]
+}
