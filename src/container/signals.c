@@ -5,12 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 void signals_reset(void)
 {
-    struct sigaction action = {.sa_handler = SIG_DFL};
+    /* The kernel's own structure, all zero: handler SIG_DFL, no flags, empty mask. By the system
+     * call itself, because libc keeps two signals for its threads and won't reset them; a caller
+     * may have left them ignored. KILL and STOP refuse, which is fine. */
+    static const unsigned long action[4];
     for (int number = 1; number < NSIG; number++)
-        sigaction(number, &action, NULL); /* KILL, STOP and libc's own refuse: fine */
+        syscall(SYS_rt_sigaction, number, action, NULL, (NSIG - 1) / 8);
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);

@@ -9,6 +9,7 @@ teardown() { end; }
 
 # A foreground run in the background; its pid is $runtime, its output in "said".
 run_foreground() {
+    rm -f said # or the last run's "ready" would be taken for this one's
     HULL_MARK=$id "$HULL_OCI" --root "$root" run --bundle bundle "$id" >said 2>error 3>&- &
     runtime=$!
     wait_until 10 grep -q ready said
