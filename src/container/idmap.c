@@ -111,11 +111,14 @@ int idmap_open_namespace(const struct config_id_mappings *uids,
                          const struct config_id_mappings *gids, struct error *err)
 {
     struct clone_args args = {.flags = CLONE_NEWUSER, .exit_signal = SIGCHLD};
+    pid_t parent = getpid();
     pid_t child = (pid_t)syscall(SYS_clone3, &args, sizeof args);
     if (child < 0)
         return error_set(err, errno, "can't make a user namespace for a mount's mappings");
     if (child == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != parent) /* it died before we asked to die with it */
+            _exit(1);
         for (;;)
             pause();
     }
