@@ -63,7 +63,18 @@ static int bind_host_device(const struct rootfs *rootfs, const struct config_dev
     return mount_attach(fd, target, device->path, err);
 }
 
-/* mknod(2) and its owner and mode; 1 if it isn't allowed or something else is in the way. */
+/* What mknod(2) makes of a device: */
+enum { NODE_MADE, NODE_NOT_ALLOWED, NODE_IN_THE_WAY };
+
+/* An empty file is what an earlier start may have made to bind a device on. */
+static bool is_place_to_bind(int parent, const char *name)
+{
+    struct stat status;
+    return fstatat(parent, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(status.st_mode) &&
+           status.st_size == 0;
+}
+
+/* mknod(2) and its owner and mode. NODE_IN_THE_WAY: something else is there. */
 static int make_node(int parent, const char *name, const struct config_device *device,
                      struct error *err)
 {
@@ -72,18 +83,18 @@ static int make_node(int parent, const char *name, const struct config_device *d
     if (mknodat(parent, name, node_type(device->type) | mode, number) < 0) {
         struct stat status;
         if (errno == EPERM)
-            return 1;
+            return NODE_NOT_ALLOWED;
         if (errno != EEXIST)
             return error_set(err, errno, "can't make device %s", device->path);
         if (fstatat(parent, name, &status, AT_SYMLINK_NOFOLLOW) < 0 || !is_device(&status, device))
-            return 1;
+            return NODE_IN_THE_WAY;
     }
     /* The umask is 0 while the container is made, so the mode is right already if we made it. */
     if ((device->uid || device->gid) &&
         fchownat(parent, name, device->uid, device->gid, AT_SYMLINK_NOFOLLOW) < 0)
         return error_set(err, errno, "can't give device %s to %u:%u", device->path, device->uid,
                          device->gid);
-    return 0;
+    return NODE_MADE;
 }
 
 static int make_device(const struct rootfs *rootfs, const struct config_device *device,
@@ -96,7 +107,11 @@ static int make_device(const struct rootfs *rootfs, const struct config_device *
     if (parent < 0)
         return -1;
     int made = make_node(parent, name, device, err);
-    return made == 1 ? bind_host_device(rootfs, device, err) : made;
+    /* "If a file already exists at path that does not match the requested device, the runtime MUST
+     * generate an error" (config-linux.md, Devices). */
+    if (made == NODE_IN_THE_WAY && !is_place_to_bind(parent, name))
+        return error_set(err, EEXIST, "can't make device %s", device->path);
+    return made > 0 ? bind_host_device(rootfs, device, err) : made;
 }
 
 static bool is_default(const char *path)
@@ -158,9 +173,9 @@ int devices_make_all(struct rootfs *rootfs, struct error *err)
         if (is_configured(rootfs, device->path))
             continue;
         int made = rootfs->user_namespace
-                       ? 1
+                       ? NODE_NOT_ALLOWED
                        : make_node(dev, device->path + strlen("/dev/"), device, err);
-        if (made == 1)
+        if (made > 0)
             made = bind_host_device(rootfs, device, err);
         if (made < 0)
             return -1;

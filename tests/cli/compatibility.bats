@@ -63,6 +63,19 @@ hooks() { # KIND SCRIPT: a jq filter
     [[ "$output" == *"can't set the additional groups"* ]]
 }
 
+@test "a file in the place of a configured device is an error, the device itself is not" {
+    local device='.linux.devices = [{path: "/srv/device", type: "c", major: 1, minor: 3}]'
+    mkdir -p "$image/srv"
+    mknod "$image/srv/device" c 1 5
+    run run_container 'echo out' "$device"
+    [[ "$output" == *"can't make device /srv/device: File exists" ]]
+    rm "$image/srv/device"
+    run run_container 'stat -c %t:%T /srv/device' "$device"
+    [ "$output" = 1:3 ]
+    run run_container 'stat -c %t:%T /srv/device' "$device"
+    [ "$output" = 1:3 ]
+}
+
 @test "what a process file leaves out is as in the container's own process" {
     start_container 'exec sleep 60' '.process.oomScoreAdj = 345
         | .process.rlimits = [{type: "RLIMIT_NOFILE", soft: 77, hard: 88}]'
