@@ -133,6 +133,26 @@ END
     wait_until 5 test ! -d "/proc/$child"
 }
 
+@test "start fails, and the program does not run, where the seccomp agent is not there" {
+    configure "$(script 'exec sleep 60')"'
+        | .linux.seccomp = {defaultAction: "SCMP_ACT_ALLOW", listenerPath: "/nothing/here",
+            syscalls: [{names: ["mkdir"], action: "SCMP_ACT_NOTIFY"}]}'
+    hull create --bundle "$bundle" "$id" </dev/null >output 2>&1
+    run hull start "$id"
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"seccomp listener /nothing/here"* ]]
+    wait_until 5 eval '[ "$(hull state "$id" | jq -r .status)" = stopped ]'
+}
+
+@test "events come in their interval" {
+    start_container 'exec sleep 60'
+    hull events --interval 100ms "$id" >events 3>&- &
+    wait_until 5 eval '[ "$(wc -l <events)" -ge 3 ]'
+    hull kill "$id" KILL
+    wait # the container's end is the events'
+    [ "$(jq -r .type events | sort -u)" = stats ]
+}
+
 @test "list shows the owner" {
     start_container 'exec sleep 60'
     [ "$(hull list --format json | jq -r '.[].owner')" = "$(id -un)" ]

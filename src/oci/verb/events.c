@@ -1,9 +1,11 @@
 #include <errno.h>
 #include <jansson.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/scope.h"
@@ -63,6 +65,13 @@ static int take_oom(const struct cgroup *cgroup, int watch, int64_t *seen)
     return more;
 }
 
+static long long now_milliseconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+}
+
 static int watch_container(struct record *record, const struct cgroup *cgroup, long long interval,
                            struct error *err)
 {
@@ -71,13 +80,22 @@ static int watch_container(struct record *record, const struct cgroup *cgroup, l
     int64_t seen = cgroup_oom_count(cgroup);
     if (watch < 0)
         return -1;
+    /* By the clock: memory.events may change more often than the interval. */
+    long long next = now_milliseconds() + interval;
     while (process >= 0) {
         struct pollfd polled[2] = {{process, POLLIN, 0}, {watch, POLLIN, 0}};
-        int ready = poll(polled, 2, (int)interval);
-        if (ready < 0 && errno != EINTR)
+        long long left = next - now_milliseconds();
+        left = left < 0 ? 0 : left > INT_MAX ? INT_MAX : left;
+        if (poll(polled, 2, (int)left) < 0) {
+            if (errno == EINTR)
+                continue;
             return error_set(err, errno, "can't wait for events");
-        if (ready == 0 && print_stats(cgroup, record->id, err) < 0)
-            return -1;
+        }
+        if (now_milliseconds() >= next) {
+            next += interval;
+            if (print_stats(cgroup, record->id, err) < 0)
+                return -1;
+        }
         if (polled[1].revents && take_oom(cgroup, watch, &seen) &&
             print_event("oom", record->id, NULL, err) < 0)
             return -1;
