@@ -63,14 +63,17 @@ static int check_names(const struct config *config, struct error *err)
     return 0;
 }
 
-static int check_hidden_paths(const struct config_linux *section, struct error *err)
+static int check_hidden_paths(const struct config *config, struct error *err)
 {
+    const struct config_linux *section = &config->linux_section;
     if (section->namespaces[CONFIG_NAMESPACE_MOUNT].listed)
         return 0;
     if (section->masked_paths.count)
         return error_set(err, 0, "linux.maskedPaths: given without a mount namespace");
     if (section->readonly_paths.count)
         return error_set(err, 0, "linux.readonlyPaths: given without a mount namespace");
+    if (config->root.readonly)
+        return error_set(err, 0, "root.readonly: true without a mount namespace");
     return 0;
 }
 
@@ -195,7 +198,7 @@ int config_check_contradictions(const struct config *config, struct error *err)
 {
     const struct config_linux *section = &config->linux_section;
     if (check_user_namespace(section, err) < 0 || check_time_offsets(section, err) < 0 ||
-        check_names(config, err) < 0 || check_hidden_paths(section, err) < 0)
+        check_names(config, err) < 0 || check_hidden_paths(config, err) < 0)
         return -1;
     for (size_t i = 0; i < config->mount_count; i++) {
         if (check_mount(config, i, err) < 0)

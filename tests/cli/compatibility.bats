@@ -153,6 +153,15 @@ END
     [ "$(jq -r .type events | sort -u)" = stats ]
 }
 
+@test "without a mount namespace the root cannot be read-only, and that is said" {
+    local bare='.linux.namespaces = [{type: "pid"}] | .mounts = [] | del(.hostname)
+        | del(.linux.maskedPaths, .linux.readonlyPaths)'
+    run run_container 'echo out' "$bare | .root.readonly = true"
+    [[ "$output" == *"root.readonly: true without a mount namespace" ]]
+    run run_container 'echo out' "$bare | .root.readonly = false"
+    [ "$output" = out ]
+}
+
 @test "list shows the owner" {
     start_container 'exec sleep 60'
     [ "$(hull list --format json | jq -r '.[].owner')" = "$(id -un)" ]
