@@ -30,7 +30,7 @@ struct fixture {
 static void need_root(void)
 {
     if (geteuid() != 0) {
-        print_message("skipped: needs root and its own cgroups\n");
+        print_message("needs root and its own cgroups\n");
         skip();
     }
 }

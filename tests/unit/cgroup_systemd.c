@@ -214,7 +214,7 @@ static char *take_log(void)
 static struct cgroup *new_cgroup(const char *path, const char *id, bool user)
 {
     if (unavailable) {
-        print_message("skipped: %s\n", unavailable);
+        print_message("%s\n", unavailable);
         skip();
     }
     struct cgroup *cgroup = memory_allocate(1, sizeof *cgroup);
