@@ -31,6 +31,7 @@
 #include "container/intel_rdt.h"
 #include "container/lsm.h"
 #include "container/mounts.h"
+#include "container/pid_file.h"
 #include "container/state.h"
 
 #define CONFIG_LIMIT (16u << 20)
@@ -327,7 +328,7 @@ static void undo(struct launch *launch)
                 &undone) < 0)
         warnings_say(launch->options->warnings, &undone);
     if (launch->options->pid_file)
-        unlink(launch->options->pid_file);
+        pid_file_remove(launch->options->pid_file, launch->process.pid);
 }
 
 static void finish(struct launch *launch)

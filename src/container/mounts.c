@@ -155,6 +155,18 @@ int mount_set_idmap(int fd, int user_namespace, bool recursive, struct error *er
     return 0;
 }
 
+int mount_reconfigure(int fd, const struct mount_options *options, const char *name,
+                      struct error *err)
+{
+    scope_close int context = fspick(fd, "", FSPICK_CLOEXEC | FSPICK_EMPTY_PATH);
+    bool failed = context < 0;
+    for (size_t i = 0; i < options->data_count && !failed; i++)
+        failed = configure_option(context, options->data[i]) < 0;
+    if (failed || fsconfig(context, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0) < 0)
+        return error_set(err, errno, "can't change the options of the file system at %s", name);
+    return 0;
+}
+
 int mount_attach(int fd, int target, const char *name, struct error *err)
 {
     if (move_mount(fd, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)

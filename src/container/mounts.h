@@ -35,6 +35,10 @@ int mount_set_readonly(int fd, bool recursive, struct error *err);
 /* Shows the files with the owners that user_namespace maps theirs to. */
 int mount_set_idmap(int fd, int user_namespace, bool recursive, struct error *err);
 
+/* Changes options of the file system that fd is a mount of, as mount -o remount does. */
+int mount_reconfigure(int fd, const struct mount_options *options, const char *name,
+                      struct error *err);
+
 /* Attaches a detached mount to the file or directory that target refers to. */
 int mount_attach(int fd, int target, const char *name, struct error *err);
 

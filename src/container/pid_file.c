@@ -54,3 +54,10 @@ int pid_file_write(const char *path, pid_t pid, struct error *err)
         return 0;
     return error_set(err, errno, "can't write the pid file %s", path);
 }
+
+void pid_file_remove(const char *path, pid_t pid)
+{
+    scope_free char *text = file_read_all(AT_FDCWD, path, 64, NULL, NULL);
+    if (text && pid > 0 && strtol(text, NULL, 10) == pid)
+        unlink(path);
+}

@@ -10,4 +10,7 @@
  * that was killed. */
 int pid_file_write(const char *path, pid_t pid, struct error *err);
 
+/* Removes the file if it is there and names this pid: another container's stays. */
+void pid_file_remove(const char *path, pid_t pid);
+
 #endif

@@ -229,6 +229,8 @@ static int remount(struct rootfs *rootfs, const struct config_mount *mount,
     scope_close int fd = rootpath_open(rootfs->root, mount->destination, O_PATH);
     if (fd < 0)
         return error_set(err, errno, "can't remount %s", mount->destination);
+    if (options->data_count > 0 && mount_reconfigure(fd, options, mount->destination, err) < 0)
+        return -1;
     if (mount_set_attributes(fd, options, mount->destination, err) < 0)
         return -1;
     if (options->propagation)

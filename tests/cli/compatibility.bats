@@ -198,3 +198,14 @@ run_container_of() {
     configure --arg program "$1" '.process.args = [$program]'
     hull run --bundle "$bundle" "$id"
 }
+
+@test "a failed create leaves another container's pid file alone" {
+    echo 1 >"$BATS_TEST_TMPDIR/pid"
+    configure '.process.args = ["/nothing"]'
+    run hull create --bundle "$bundle" --pid-file "$BATS_TEST_TMPDIR/none/pid" "$id"
+    [ "$status" -eq 1 ]
+    configure '.linux.resources.unified = {"nonsense.max": "1"}'
+    run hull create --bundle "$bundle" --pid-file "$BATS_TEST_TMPDIR/pid" "$id"
+    [ "$status" -eq 1 ]
+    [ "$(cat "$BATS_TEST_TMPDIR/pid")" = 1 ]
+}

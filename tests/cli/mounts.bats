@@ -296,3 +296,11 @@ END
     run_script true
     failed_with 1 "ordinary directory"
 }
+
+@test "remount changes the file system's own options, too" {
+    add_mount /data tmpfs tmpfs size=1m
+    add_mount /data tmpfs tmpfs remount size=2m noexec
+    run_script 'grep " /data " /proc/mounts'
+    contains size=2048k "$output"
+    contains noexec "$output"
+}
