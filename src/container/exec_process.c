@@ -82,6 +82,9 @@ static int apply_capabilities(struct exec_process *made,
         process->capabilities->sets[CONFIG_CAPABILITY_BOUNDING] |= bit;
         process->capabilities->sets[CONFIG_CAPABILITY_EFFECTIVE] |= bit;
         process->capabilities->sets[CONFIG_CAPABILITY_PERMITTED] |= bit;
+        /* As in runc: no ambient capability without an inheritable one, and exec adds none. */
+        if (process->capabilities->sets[CONFIG_CAPABILITY_INHERITABLE])
+            process->capabilities->sets[CONFIG_CAPABILITY_AMBIENT] |= bit;
     }
     return 0;
 }

@@ -5,6 +5,7 @@
 #include <grp.h>
 #include <limits.h>
 #include <linux/capability.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,9 +38,19 @@ int process_set_rlimits(pid_t pid, const struct config_process *config, struct e
     return 0;
 }
 
+/* The processors that the runtime was kept to are no limit of the container's: its cpuset is, and
+ * the kernel sees to that. Linux 6.2 and later no longer do this when a process enters one. */
+static void forget_affinity(void)
+{
+    cpu_set_t all[8]; /* 8192 processors, as many as the kernel can be built for */
+    memset(all, 0xff, sizeof all);
+    sched_setaffinity(0, sizeof all, all);
+}
+
 int process_prepare(const struct process *process, struct error *err)
 {
     const struct config_process *config = process->config;
+    forget_affinity();
     if (process->has_personality && personality(process->personality) < 0)
         return error_set(err, errno, "can't set the personality");
     if (scheduling_apply(config, err) < 0)

@@ -110,6 +110,15 @@ bit_of() { # STATUS-LINE NUMBER
     failed_with 255 CAP_NONSENSE
 }
 
+@test "--cap adds to the ambient set where there is an inheritable one" {
+    oci delete --force "$id"
+    configure '.process.capabilities = {bounding: ["CAP_KILL", "CAP_SYSLOG"],
+        permitted: ["CAP_KILL"], inheritable: ["CAP_SYSLOG", "CAP_KILL"]}'
+    start_container
+    in_container --user 1000 --cap CAP_SYSLOG "$id" cat /proc/self/status
+    equals 111 "$(bit_of CapAmb 34)$(bit_of CapEff 34)$(bit_of CapInh 34)"
+}
+
 @test "--no-new-privs" {
     oci delete --force "$id"
     configure '.process.noNewPrivileges = false'

@@ -97,6 +97,18 @@ status_line() { awk -v name="$1:" '$1 == name { print $2 }' <<<"$output"; }
     equals 7 "$(oci exec "$id" cut -d ' ' -f 19 /proc/self/stat)"
 }
 
+@test "processors that the runtime is kept to aren't the container's limit" {
+    [ "$(nproc)" -gt 1 ] || skip "the host has one processor"
+    configure '.process.args = ["/bin/sleep", "1000"]'
+    taskset -c 0 "$HULL_OCI" --root "$state" run --detach --bundle "$bundle" "$id" \
+        </dev/null >/dev/null 2>&1 3>&-
+    local all
+    all=$(grep Cpus_allowed_list /proc/self/status)
+    equals "$all" "$(grep Cpus_allowed_list "/proc/$(container_pid)/status")"
+    equals "$all" "$(taskset -c 0 "$HULL_OCI" --root "$state" exec "$id" \
+        grep Cpus_allowed_list /proc/self/status)"
+}
+
 @test "the session is its own, and signals are as a program expects them" {
     run_script 'cut -d " " -f 1,5,6 /proc/$$/stat; grep -E "Sig(Blk|Ign)" /proc/$$/status' --detach
     configure '.process.args = ["/bin/cat", "/proc/self/stat", "/proc/self/status"]'
