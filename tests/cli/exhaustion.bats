@@ -171,6 +171,9 @@ bundle_with_processes() {
     for directory in "$HULL_TEST_DIRECTORY" "$BATS_RUN_TMPDIR" "$BATS_FILE_TMPDIR"; do
         runuser_can_enter "$directory" || skip "an ordinary user can't enter $directory"
     done
+    # The source may be in root's home, which that user can't enter.
+    cp "$HULL_OCI" "$BATS_TEST_TMPDIR/hull-oci"
+    local -x HULL_OCI=$BATS_TEST_TMPDIR/hull-oci
     mkdir bundle
     "$HULL_OCI" spec --rootless --bundle bundle
     jq --arg root "$BATS_FILE_TMPDIR/rootfs" --arg user "$user" '.root = {path: $root}
