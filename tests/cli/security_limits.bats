@@ -71,7 +71,7 @@ has_processes() { # NUMBER
 @test "also without a pid namespace, where nothing dies with the first process" {
     start_container '/attack/spawn 10; true' 'del(.linux.namespaces[] | select(.type == "pid"))'
     wait_until 10 has_processes 12
-    hull kill "$id" KILL
+    kill -KILL "$(hull state "$id" | jq .pid)"
     wait_until 5 sh -c "$HULL_OCI --root $state state $id | grep -q stopped"
     [ "$(count_processes)" -ge 10 ]
     hull delete "$id"
