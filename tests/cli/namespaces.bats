@@ -145,6 +145,10 @@ as_user() {
 }
 
 make_user() {
+    # The source may be in root's home, where that user can't enter.
+    cp "$HULL_OCI" "$BATS_TEST_TMPDIR/hull-oci"
+    HULL_OCI=$BATS_TEST_TMPDIR/hull-oci
+    chmod 711 "$BATS_RUN_TMPDIR" "$BATS_FILE_TMPDIR" "$BATS_TEST_TMPDIR"
     setpriv --reuid 54321 --regid 54321 --clear-groups test -x "$HULL_OCI" ||
         skip "an ordinary user can't reach $HULL_OCI"
     setpriv --reuid 54321 --regid 54321 --clear-groups unshare --user true ||
