@@ -175,6 +175,21 @@ static json_t *make_header(const struct launch *launch)
 
 /* ---- make ---- */
 
+/* The user namespace by whose mappings a mount's owners change: the mount's own, or those of the
+ * container, which another one may have made. */
+static int open_mapping(const struct launch *launch, const struct config_mount *mount,
+                        struct error *err)
+{
+    const struct config_linux *section = &launch->config.linux_section;
+    int joined = launch->namespaces.joined[CONFIG_NAMESPACE_USER];
+    if (mount->uid_mappings.count > 0)
+        return idmap_open_namespace(&mount->uid_mappings, &mount->gid_mappings, err);
+    if (joined < 0)
+        return idmap_open_namespace(&section->uid_mappings, &section->gid_mappings, err);
+    int fd = fcntl(joined, F_DUPFD_CLOEXEC, 3);
+    return fd < 0 ? error_set(err, errno, "can't keep the user namespace") : fd;
+}
+
 /* In a user namespace the child may lack the rights to reach what the runtime may: the trees of
  * bind mounts and of the root are opened here. So are those that get other owners. */
 static int open_source(const struct launch *launch, size_t index, bool privileged,
@@ -192,10 +207,7 @@ static int open_source(const struct launch *launch, size_t index, bool privilege
         failed = fd < 0;
     }
     if (fd >= 0 && options.idmap) {
-        bool own = mount->uid_mappings.count > 0;
-        scope_close int user_namespace = idmap_open_namespace(
-            own ? &mount->uid_mappings : &config->linux_section.uid_mappings,
-            own ? &mount->gid_mappings : &config->linux_section.gid_mappings, err);
+        scope_close int user_namespace = open_mapping(launch, mount, err);
         failed = user_namespace < 0 ||
                  mount_set_idmap(fd, user_namespace, options.idmap_recursive, err) < 0;
     }

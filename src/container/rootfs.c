@@ -134,23 +134,35 @@ static int open_target(const struct rootfs *rootfs, const struct config_mount *m
     return scope_take_fd(&target);
 }
 
-/* A tmpfs without "mode=" takes the mode of the directory that it covers, as if it were there. */
+/* A tmpfs without "mode=" takes the mode of the directory that it covers, as if it were there. One
+ * that has to be made yet has none to give: the kernel's default, 1777, stays. */
+static bool takes_mode(const struct rootfs *rootfs, const struct config_mount *mount,
+                       const struct mount_options *options)
+{
+    if (strcmp(mount->type, "tmpfs") != 0)
+        return false;
+    for (size_t i = 0; i < options->data_count; i++) {
+        if (strncmp(options->data[i], "mode=", 5) == 0)
+            return false;
+    }
+    scope_close int covered = rootpath_open(rootfs->root, mount->destination, O_PATH);
+    return covered >= 0;
+}
+
 static int mount_tmpfs(const struct rootfs *rootfs, const struct config_mount *mount,
-                       struct mount_options *options, int target, struct error *err)
+                       struct mount_options *options, int target, bool covers, struct error *err)
 {
     struct stat status;
     char mode[16];
-    bool has_mode = false;
-    for (size_t i = 0; i < options->data_count; i++)
-        has_mode |= strncmp(options->data[i], "mode=", 5) == 0;
-    if (!has_mode && fstat(target, &status) == 0) {
+    covers = covers && fstat(target, &status) == 0;
+    if (covers) {
         snprintf(mode, sizeof mode, "mode=%o", status.st_mode & 07777);
         options->data =
             memory_resize(options->data, options->data_count + 1, sizeof *options->data);
         options->data[options->data_count++] = mode;
     }
     scope_close int fd = mount_new("tmpfs", mount->source, options, rootfs->mount_label, err);
-    options->data_count -= has_mode ? 0 : 1;
+    options->data_count -= covers ? 1 : 0;
     if (fd < 0 || (options->copy_up && copy_up(target, fd, err) < 0))
         return -1;
     return scope_take_fd(&fd);
@@ -239,11 +251,11 @@ static int remount(struct rootfs *rootfs, const struct config_mount *mount,
 }
 
 static int make_detached(struct rootfs *rootfs, size_t index, struct mount_options *options,
-                         int target, struct error *err)
+                         int target, bool covers, struct error *err)
 {
     const struct config_mount *mount = &rootfs->config->mounts[index];
     if (strcmp(mount->type, "tmpfs") == 0)
-        return mount_tmpfs(rootfs, mount, options, target, err);
+        return mount_tmpfs(rootfs, mount, options, target, covers, err);
     int fd = mount_new(mount->type, mount->source, options,
                        strcmp(mount->type, "mqueue") == 0 ? NULL : rootfs->mount_label, err);
     if (fd >= 0 || strcmp(mount->type, "sysfs") != 0 || err->code != EPERM)
@@ -310,13 +322,14 @@ static int mount_one(struct rootfs *rootfs, size_t index, struct error *err)
         scope_close int target = open_target(rootfs, mount, true, err);
         result = target < 0 ? -1 : mount_cgroup(rootfs, mount, &options, target, err);
     } else {
+        bool covers = takes_mode(rootfs, mount, &options);
         scope_close int target = open_target(rootfs, mount, true, err);
         scope_close int fd = -1;
         if (target < 0)
             result = -1;
         else if (has_long_option(&options))
             result = mount_long(rootfs, mount, &options, target, err);
-        else if ((fd = make_detached(rootfs, index, &options, target, err)) < 0)
+        else if ((fd = make_detached(rootfs, index, &options, target, covers, err)) < 0)
             result = error_wrap(err, "mount %s", mount->destination);
         else
             result = finish_mount(rootfs, mount, &options, fd, target, err);

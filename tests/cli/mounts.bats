@@ -102,6 +102,26 @@ END
     equals 0:0 "$(stat -c %u:%g "$bundle/data/made")"
 }
 
+@test "bind: idmap takes the mappings of a user namespace that another container made" {
+    local first
+    mkdir "$bundle/data"
+    touch "$bundle/data/file"
+    chown 5:6 "$bundle/data/file"
+    configure '.linux.namespaces += [{type: "user"}]
+        | .linux.uidMappings = [{containerID: 0, hostID: 100000, size: 65536}]
+        | .linux.gidMappings = [{containerID: 0, hostID: 100000, size: 65536}]'
+    chown -R 100000:100000 "$bundle/rootfs"
+    start_container
+    first=$(container_pid)
+    id=$id-second
+    add_mount /mapped bind data bind idmap
+    configure 'del(.linux.uidMappings, .linux.gidMappings)
+        | (.linux.namespaces[] | select(.type == "user")).path = "/proc/\($pid)/ns/user"' --arg pid "$first"
+    run_script 'stat -c %u:%g /mapped/file'
+    succeeded
+    equals 5:6 "$output"
+}
+
 @test "contradictions and unknown sources are refused, with the mount's name" {
     add_mount /mnt bind missing bind
     run_script true
@@ -167,9 +187,10 @@ END
     mkdir -m 1751 "$bundle/rootfs/covered"
     add_mount /sized tmpfs tmpfs size=64k mode=0700 uid=5 gid=6
     add_mount /covered tmpfs tmpfs
-    run_script 'stat -c %a:%u:%g /sized; stat -c %a /covered; df -k /sized | tail -n 1 | awk "{ print \$2 }"
+    add_mount /made/here tmpfs tmpfs
+    run_script 'stat -c %a:%u:%g /sized; stat -c %a /covered /made/here; df -k /sized | tail -n 1 | awk "{ print \$2 }"
                 head -c 100000 /dev/zero >/sized/file && echo too much'
-    equals '700:5:6 1751 64' "${lines[0]} ${lines[1]} ${lines[2]}"
+    equals '700:5:6 1751 1777 64' "${lines[*]:0:4}"
     [[ "$output" != *"too much"* ]]
 }
 
