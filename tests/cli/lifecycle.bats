@@ -237,7 +237,8 @@ load container
     oci ps "$id" >table
     equals 3 "$(wc -l <table)"
     contains PID "$(head -n 1 table)"
-    oci ps "$id" -o pid,comm >table
+    # Without -e, ps looks at its own terminal's processes only, if it has one.
+    oci ps "$id" -e -o pid,comm >table
     equals "$(printf 'sleep\nsleep')" "$(awk 'NR > 1 { print $2 }' table)"
     run oci ps "$id" -o comm
     failed_with 1 PID

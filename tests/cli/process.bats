@@ -230,6 +230,8 @@ status_line() { awk -v name="$1:" '$1 == name { print $2 }' <<<"$output"; }
     run_script 'cat /proc/keys'
     succeeded
     contains "_ses.$id" "$output"
+    # The kernel collects the key of the first container a little later.
+    wait_until 10 eval "! grep -q '_ses.$id' /proc/keys"
     run_script 'cat /proc/keys' --no-new-keyring
     [[ "$output" != *"_ses.$id"* ]]
 }
