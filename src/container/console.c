@@ -73,11 +73,11 @@ int console_open(int root, const struct config_process *process, bool ours, int 
         return error_set(err, errno, "can't open the terminal");
     if (ours && leave_newlines_alone(peer, err) < 0)
         return -1;
-    /* Without a size of its own it has that of the terminal which we still have ourselves: set
-     * here, where the program can't be there yet to see another one. */
+    /* What we attend to shows on the terminal that is still our own standard input, and has its
+     * size: set here, where the program can't be there yet to see another one. */
     struct winsize size = {.ws_row = process->console_height, .ws_col = process->console_width};
-    if ((process->has_console_size || ioctl(STDIN_FILENO, TIOCGWINSZ, &size) == 0) &&
-        ioctl(opened, TIOCSWINSZ, &size) < 0)
+    bool known = (ours && ioctl(STDIN_FILENO, TIOCGWINSZ, &size) == 0) || process->has_console_size;
+    if (known && ioctl(opened, TIOCSWINSZ, &size) < 0)
         return error_set(err, errno, "can't set the terminal's size");
     *master = scope_take_fd(&opened);
     *slave = scope_take_fd(&peer);

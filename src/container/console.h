@@ -3,13 +3,15 @@
 #ifndef HULL_CONTAINER_CONSOLE_H
 #define HULL_CONTAINER_CONSOLE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
 #include "oci/config.h"
 
 /* Opens a new pseudoterminal below root's /dev/pts (the host's, if the container has none), of
- * the size that process asks for. ours: nobody else attends to it. */
+ * the size that process asks for. ours: nobody
+ * else attends to it, and the terminal on our standard input decides its size. */
 int console_open(int root, const struct config_process *process, bool ours, int *master, int *slave,
                  struct error *err);
 
