@@ -218,9 +218,6 @@ static int run_each(const struct config *config, enum config_hook_kind kind, con
     if (hooks->count == 0)
         return 0;
     scope_free char *text = json_dumps(state, JSON_COMPACT);
-    /* A hook may end without having read the state; that mustn't end us. */
-    struct sigaction ignored = {.sa_handler = SIG_IGN}, previous;
-    sigaction(SIGPIPE, &ignored, &previous);
     int result = 0;
     for (size_t i = 0; i < hooks->count && result == 0; i++) {
         if (run_hook(&hooks->items[i], text, record, err) == 0)
@@ -231,7 +228,6 @@ static int run_each(const struct config *config, enum config_hook_kind kind, con
         else
             result = -1;
     }
-    sigaction(SIGPIPE, &previous, NULL);
     return result;
 }
 

@@ -1,7 +1,6 @@
 #include "container/join.h"
 
 #include <errno.h>
-#include <grp.h>
 #include <linux/capability.h>
 #include <linux/sched.h>
 #include <sched.h> /* setns */
@@ -12,6 +11,7 @@
 
 #include "base/file.h"
 #include "container/channel.h"
+#include "container/namespaces.h"
 
 uint64_t join_flags(const struct config_linux *config)
 {
@@ -114,11 +114,5 @@ int join_enter(const struct join *join, struct error *err)
 {
     if (!join->staged)
         return enter(join->pidfd, join->flags & ~(uint64_t)CLONE_NEWPID, err);
-    if (!(join->flags & CLONE_NEWUSER))
-        return 0;
-    /* Root there, if there is one: the standard streams and the terminal need an owner. */
-    if ((setresgid(0, 0, 0) < 0 && errno != EINVAL) || (setgroups(0, NULL) < 0 && errno != EPERM) ||
-        (setresuid(0, 0, 0) < 0 && errno != EINVAL))
-        return error_set(err, errno, "can't become root of the user namespace");
-    return 0;
+    return join->flags & CLONE_NEWUSER ? namespaces_become_root(err) : 0;
 }

@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/scope.h"
+#include "container/rootpath.h"
 
 #define PROCFS_ROOT_INODE 1 /* PROC_ROOT_INO of the kernel, part of its interface */
 
@@ -68,12 +69,6 @@ int lsm_check(const char *apparmor_profile, const char *selinux_label, const cha
     return check_selinux("linux.mountLabel", mount_label, err);
 }
 
-static bool is_procfs(int fd)
-{
-    struct statfs status;
-    return fstatfs(fd, &status) == 0 && status.f_type == PROC_SUPER_MAGIC;
-}
-
 /* A directory of procfs that is bound elsewhere (/proc/1, say) is procfs, too, but there
  * "thread-self" is whatever lies in it. */
 static int check_procfs_root(int procfs, struct error *err)
@@ -81,7 +76,7 @@ static int check_procfs_root(int procfs, struct error *err)
     struct stat status;
     if (fstat(procfs, &status) < 0)
         return error_set(err, errno, "can't examine the procfs to write labels to");
-    if (!is_procfs(procfs) || status.st_ino != PROCFS_ROOT_INODE)
+    if (!rootpath_is_procfs(procfs) || status.st_ino != PROCFS_ROOT_INODE)
         return error_set(err, EXDEV, "what should be a procfs to write labels to is none");
     return 0;
 }
@@ -103,7 +98,7 @@ int lsm_open_thread_file(int procfs, const char *name, uint64_t flags, struct er
                                                 RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
     if (fd < 0)
         return error_set(err, errno, "can't open procfs's %s", path);
-    if (!is_procfs(fd))
+    if (!rootpath_is_procfs(fd))
         return error_set(err, EXDEV, "procfs's %s is in another file system", path);
     return scope_take_fd(&fd);
 }

@@ -125,8 +125,7 @@ static int join_all(const struct namespaces *namespaces, struct error *err)
     return 0;
 }
 
-/* Root of the user namespace, if it maps one: files made from here on need an owner. */
-static int become_root(struct error *err)
+int namespaces_become_root(struct error *err)
 {
     if (setresgid(0, 0, 0) < 0 && errno != EINVAL)
         return error_set(err, errno, "can't become group 0 of the user namespace");
@@ -209,7 +208,7 @@ static int stage(const struct namespaces *namespaces, int channel, struct error 
     if (namespaces_makes(namespaces, CONFIG_NAMESPACE_TIME) &&
         make_time_namespace(namespaces, offsets, err) < 0)
         return -1;
-    if (makes_user && become_root(err) < 0)
+    if (makes_user && namespaces_become_root(err) < 0)
         return -1;
     flags &= ~(uint64_t)CLONE_NEWUSER;
     pid_t pid = clone_process(flags, -1, true);
@@ -306,5 +305,5 @@ int namespaces_enter(const struct namespaces *namespaces, struct error *err)
     if (!staged && namespaces_makes(namespaces, CONFIG_NAMESPACE_NETWORK) &&
         unshare(CLONE_NEWNET) < 0)
         return error_set(err, errno, "can't make a network namespace");
-    return namespaces_changes_user(namespaces) ? become_root(err) : 0;
+    return namespaces_changes_user(namespaces) ? namespaces_become_root(err) : 0;
 }

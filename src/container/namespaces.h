@@ -38,6 +38,10 @@ bool namespaces_is_staged(const struct namespaces *namespaces);
 pid_t namespaces_clone(const struct namespaces *namespaces, const int channel[2], int cgroup,
                        struct error *err);
 
+/* Becomes root of the user namespace that one is in, if it maps one: files made from here on need
+ * an owner. */
+int namespaces_become_root(struct error *err);
+
 /* In the child: joins what clone3 could not, and becomes root of a user namespace. */
 int namespaces_enter(const struct namespaces *namespaces, struct error *err);
 
