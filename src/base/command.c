@@ -24,12 +24,34 @@ static const struct command_flag *find_flag(const struct command_flag *flags, co
     return NULL;
 }
 
+static bool is_listed(const char *names, char separator, const char *name)
+{
+    const char end[] = {separator, '\0'};
+    size_t length = strlen(name);
+    while (names && *names) {
+        size_t room = strcspn(names, end);
+        if (room == length && memcmp(names, name, length) == 0)
+            return true;
+        names += room + strspn(names + room, end);
+    }
+    return false;
+}
+
 const struct command_verb *command_find_verb(const struct command_program *program,
                                              const char *name)
 {
     for (const struct command_verb *const *verb = program->verbs; *verb; verb++)
-        if (strcmp((*verb)->name, name) == 0)
+        if (strcmp((*verb)->name, name) == 0 || is_listed((*verb)->aliases, ',', name))
             return *verb;
+    return NULL;
+}
+
+static const struct command_group *find_group(const struct command_program *program,
+                                              const char *name)
+{
+    for (const struct command_group *group = program->groups; group && group->name; group++)
+        if (strcmp(group->name, name) == 0)
+            return group;
     return NULL;
 }
 
@@ -137,6 +159,8 @@ static int fail_for_unknown_verb(const struct parser *parser, const char *word)
     const struct command_program *program = parser->line->program;
     for (const struct command_verb *const *verb = program->verbs; *verb; verb++)
         suggest(&best, word, strlen(word), (*verb)->name);
+    for (const struct command_group *group = program->groups; group && group->name; group++)
+        suggest(&best, word, strlen(word), group->name);
     if (best.word)
         return error_set(parser->err, 0, "unknown command '%s' (did you mean '%s'?)", word,
                          best.word);
@@ -145,26 +169,25 @@ static int fail_for_unknown_verb(const struct parser *parser, const char *word)
 
 /* Parsing */
 
-static bool is_one_of(const char *words, const char *value)
-{
-    size_t length = strlen(value);
-    for (const char *word = words; *word;) {
-        size_t room = strcspn(word, " ");
-        if (room == length && memcmp(word, value, length) == 0)
-            return true;
-        word += room + strspn(word + room, " ");
-    }
-    return false;
-}
-
 /* The spellings that Go's strconv.ParseBool takes. NULL for any other. */
 static const char *normalise_boolean(const char *value)
 {
-    if (is_one_of("1 t T TRUE true True", value))
+    if (is_listed("1 t T TRUE true True", ' ', value))
         return "true";
-    if (is_one_of("0 f F FALSE false False", value))
+    if (is_listed("0 f F FALSE false False", ' ', value))
         return "false";
     return NULL;
+}
+
+/* The first length bytes of word are the flag as it was typed. */
+static int check_choice(const struct parser *parser, const struct command_flag *flag,
+                        const char *word, int length, const char *value)
+{
+    if (!flag->choices || is_listed(flag->choices, ' ', value))
+        return 0;
+    char reason[256];
+    snprintf(reason, sizeof reason, " takes one of: %s; not '%.64s'", flag->choices, value);
+    return fail_at_flag(parser, "flag", word, length, reason);
 }
 
 /* Finds what value the flag that word names was given, in the word itself or the next one. */
@@ -188,16 +211,80 @@ static int read_value(struct parser *parser, const struct command_flag *flag, co
         snprintf(reason, sizeof reason, " needs a value: %s", flag->argument);
         return fail_at_flag(parser, "flag", word, length, reason);
     }
-    if (flag->choices && !is_one_of(flag->choices, *value)) {
-        char reason[256];
-        snprintf(reason, sizeof reason, " takes one of: %s; not '%.64s'", flag->choices, *value);
-        return fail_at_flag(parser, "flag", word, length, reason);
+    return check_choice(parser, flag, word, length, *value);
+}
+
+static void keep_setting(struct command_line *line, const struct command_flag *flag,
+                         const char *value)
+{
+    line->settings[line->setting_count++] = (struct command_setting){flag, value};
+}
+
+static const struct command_flag *find_letter(const struct command_line *line, char letter)
+{
+    const struct command_flag *lists[] = {line->verb ? line->verb->flags : NULL,
+                                          line->program->flags};
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+        for (const struct command_flag *flag = lists[i]; flag && flag->name; flag++)
+            if (flag->letter == letter)
+                return flag;
+    return NULL;
+}
+
+/* Who typed "-name" may have meant "--name". */
+static int fail_for_unknown_letter(const struct parser *parser, const char *word, char letter)
+{
+    const struct command_line *line = parser->line;
+    size_t length = strcspn(word + 1, "=");
+    bool is_name = (line->verb && find_flag(line->verb->flags, word + 1, length)) ||
+                   find_flag(line->program->flags, word + 1, length);
+    char hint[200];
+    if (is_name)
+        snprintf(hint, sizeof hint, " in '%.64s' (did you mean '-%.64s'?)", word, word);
+    else
+        snprintf(hint, sizeof hint, " in '%.64s' (see '%s %s%s--help')", word, line->program->name,
+                 line->verb ? line->verb->name : "", line->verb ? " " : "");
+    const char typed[] = {'-', letter, '\0'};
+    return fail_at_flag(parser, "unknown flag", typed, 2, hint);
+}
+
+/* "-it", "-p8080:80", "-d=false": letters, of which one that takes a value is the last. */
+static int read_letters(struct parser *parser, const char *word)
+{
+    struct command_line *line = parser->line;
+    for (const char *at = word + 1; *at; at++) {
+        const struct command_flag *flag = find_letter(line, *at);
+        bool is_last = !at[1] || at[1] == '=';
+        if (!flag && *at == help_flag.letter) {
+            line->action = COMMAND_SHOW_HELP;
+            return 0;
+        }
+        if (!flag && !line->verb && *at == version_flag.letter) {
+            line->action = COMMAND_SHOW_VERSION;
+            return 0;
+        }
+        if (!flag)
+            return fail_for_unknown_letter(parser, word, *at);
+        if (flag->argument && !is_last) {
+            keep_setting(line, flag, at + 1);
+            return check_choice(parser, flag, word, (int)strlen(word), at + 1);
+        }
+        if (is_last) {
+            const char *value;
+            if (read_value(parser, flag, at, &value) < 0)
+                return -1;
+            keep_setting(line, flag, value);
+            return 0;
+        }
+        keep_setting(line, flag, "true");
     }
     return 0;
 }
 
 static int read_flag(struct parser *parser, const char *word)
 {
+    if (parser->line->program->syntax == COMMAND_SYNTAX_POSIX && word[1] != '-')
+        return read_letters(parser, word);
     struct command_line *line = parser->line;
     size_t dashes = word[1] == '-' ? 2 : 1;
     const char *name = word + dashes;
@@ -217,10 +304,10 @@ static int read_flag(struct parser *parser, const char *word)
     }
     if (!flag)
         return fail_for_unknown_flag(parser, word, dashes, length);
-    struct command_setting setting = {.flag = flag};
-    if (read_value(parser, flag, word, &setting.value) < 0)
+    const char *value;
+    if (read_value(parser, flag, word, &value) < 0)
         return -1;
-    line->settings[line->setting_count++] = setting;
+    keep_setting(line, flag, value);
     return 0;
 }
 
@@ -259,7 +346,12 @@ static int read_help(struct parser *parser)
     line->action = COMMAND_SHOW_HELP;
     if (parser->next == parser->argc)
         return 0;
-    const char *name = parser->argv[parser->next];
+    const char *name = parser->argv[parser->next++];
+    line->group = find_group(line->program, name);
+    if (line->group && parser->next == parser->argc)
+        return 0;
+    if (line->group)
+        name = arena_format(&line->arena, "%s %s", name, parser->argv[parser->next]);
     line->verb = command_find_verb(line->program, name);
     return line->verb ? 0 : fail_for_unknown_verb(parser, name);
 }
@@ -279,15 +371,10 @@ static int check_arguments(const struct parser *parser)
     return fail_with_usage(parser, what);
 }
 
-static int read_verb(struct parser *parser)
+/* What follows the verb. */
+static int read_rest(struct parser *parser)
 {
     struct command_line *line = parser->line;
-    const char *name = parser->argv[parser->next++];
-    line->verb = command_find_verb(line->program, name);
-    if (!line->verb && (strcmp(name, "help") == 0 || strcmp(name, "h") == 0))
-        return read_help(parser);
-    if (!line->verb)
-        return fail_for_unknown_verb(parser, name);
     if (read_words(parser) < 0)
         return -1;
     if (line->action != COMMAND_RUN_VERB)
@@ -297,12 +384,50 @@ static int read_verb(struct parser *parser)
     return check_arguments(parser);
 }
 
+/* The second word of a verb of two, or help for its group. */
+static int read_group(struct parser *parser, const struct command_group *group)
+{
+    struct command_line *line = parser->line;
+    line->group = group;
+    while (parser->next < parser->argc && is_flag(parser->argv[parser->next])) {
+        if (read_flag(parser, parser->argv[parser->next++]) < 0)
+            return -1;
+        if (line->action != COMMAND_RUN_VERB)
+            return 0;
+    }
+    if (parser->next >= parser->argc) {
+        line->action = COMMAND_SHOW_HELP;
+        return 0;
+    }
+    const char *name =
+        arena_format(&line->arena, "%s %s", group->name, parser->argv[parser->next++]);
+    line->verb = command_find_verb(line->program, name);
+    return line->verb ? read_rest(parser) : fail_for_unknown_verb(parser, name);
+}
+
+static int read_verb(struct parser *parser)
+{
+    struct command_line *line = parser->line;
+    const char *name = parser->argv[parser->next++];
+    const struct command_group *group = find_group(line->program, name);
+    if (group)
+        return read_group(parser, group);
+    line->verb = command_find_verb(line->program, name);
+    if (!line->verb && (strcmp(name, "help") == 0 || strcmp(name, "h") == 0))
+        return read_help(parser);
+    if (!line->verb)
+        return fail_for_unknown_verb(parser, name);
+    return read_rest(parser);
+}
+
 int command_parse(const struct command_program *program, int argc, char **argv,
                   struct command_line *line, struct error *err)
 {
     *line = (struct command_line){.program = program};
-    size_t room = (size_t)argc + 1;
-    line->settings = arena_allocate(&line->arena, room, sizeof *line->settings);
+    size_t room = (size_t)argc + 1, letters = 0;
+    for (int i = 1; i < argc && program->syntax == COMMAND_SYNTAX_POSIX; i++)
+        letters += argv[i][0] == '-' && argv[i][1] != '-' ? strlen(argv[i]) : 0;
+    line->settings = arena_allocate(&line->arena, room + letters, sizeof *line->settings);
     line->arguments = arena_allocate(&line->arena, room, sizeof *line->arguments);
     struct parser parser = {.line = line, .argc = argc, .argv = argv, .next = 1, .err = err};
     if (read_words(&parser) < 0)

@@ -4,11 +4,16 @@
  * `--help`, the man page and the shells' completions (base/describe.h), so that they can't
  * disagree.
  *
- * The syntax is that of Go's flag package, which runc and docker use: `--flag value`,
- * `--flag=value`, one dash as good as two, `--flag=false` for a boolean, `--` ends the flags.
- * Flags may stand after the arguments too, unless the verb says options_first. Letters don't
- * combine. The program's own flags are known before the verb and, where the verb has none of
- * that name, after it. */
+ * There are two syntaxes. COMMAND_SYNTAX_GO is that of Go's flag package, which runc uses: `--flag
+ * value`, `--flag=value`, one dash as good as two, letters don't combine. COMMAND_SYNTAX_POSIX is
+ * that of pflag, which docker uses: two dashes before a name, one before letters, which combine
+ * (`-it`) and of which the last may have its value attached (`-p8080:80`). Of both:
+ * `--flag=false` for a boolean, `--` ends the flags. Flags may stand after the arguments too,
+ * unless the verb says options_first. The program's own flags are known before the verb and,
+ * where the verb has none of that name, after it.
+ *
+ * A verb's name may be two words, "container ls": the first is a group. Aliases are other names
+ * for the same verb. */
 #ifndef HULL_BASE_COMMAND_H
 #define HULL_BASE_COMMAND_H
 
@@ -34,7 +39,8 @@ struct command_flag {
 /* Descriptions are paragraphs: a newline ends one, two make a gap, and a line that begins with a
  * blank is an example, shown as it stands. */
 struct command_verb {
-    const char *name;
+    const char *name;      /* "run", or with its group "container run" */
+    const char *aliases;   /* further such names, each followed by a comma but the last; or NULL */
     const char *arguments; /* "CONTAINER-ID SIGNAL", for people; NULL: none */
     const char *summary;   /* a phrase without a full stop */
     const char *description;
@@ -43,6 +49,14 @@ struct command_verb {
     bool options_first;               /* everything after the first argument is an argument */
     bool makes_object;                /* its CONTAINER-ID is new: nothing to complete it from */
 };
+
+/* What verbs of two words have in front. The list ends with a NULL name. */
+struct command_group {
+    const char *name;
+    const char *summary; /* a phrase without a full stop */
+};
+
+enum command_syntax { COMMAND_SYNTAX_GO, COMMAND_SYNTAX_POSIX };
 
 /* More of the man page: "EXIT STATUS" and its text. The list ends with a NULL title. */
 struct command_section {
@@ -56,13 +70,15 @@ struct command_program {
     const char *description;
     const struct command_flag *flags;        /* those before the verb */
     const struct command_verb *const *verbs; /* ends with NULL */
-    const struct command_section *sections;  /* may be NULL */
+    const struct command_group *groups;      /* may be NULL */
+    enum command_syntax syntax;
+    const struct command_section *sections; /* may be NULL */
     const char *list_objects; /* a command that prints what completes CONTAINER-ID, a name a line */
 };
 
 enum command_action {
     COMMAND_RUN_VERB,  /* line->verb is set */
-    COMMAND_SHOW_HELP, /* of line->verb, or of the program where that is NULL */
+    COMMAND_SHOW_HELP, /* of line->verb, or else line->group, or else the program */
     COMMAND_SHOW_VERSION,
 };
 
@@ -76,7 +92,8 @@ struct command_line {
     const struct command_program *program;
     enum command_action action;
     const struct command_verb *verb;
-    char **arguments; /* of the verb, without flags; ends with NULL */
+    const struct command_group *group; /* where only a group was given */
+    char **arguments;                  /* of the verb, without flags; ends with NULL */
     int argument_count;
     /* The functions below look in these. */
     struct command_setting *settings;
@@ -102,13 +119,15 @@ size_t command_values(struct command_line *line, const char *name, const char **
 const char *command_global_value(const struct command_line *line, const char *name);
 bool command_global_given(const struct command_line *line, const char *name);
 
-/* NULL if there is no such verb. */
+/* By its name or an alias; NULL if there is no such verb. */
 const struct command_verb *command_find_verb(const struct command_program *program,
                                              const char *name);
 
 /* Help for one verb, or for the program where verb is NULL. */
 void command_print_help(const struct command_program *program, const struct command_verb *verb,
                         FILE *out);
+void command_print_group_help(const struct command_program *program,
+                              const struct command_group *group, FILE *out);
 /* "run [flags] CONTAINER-ID", after "hull-oci ". */
 void command_print_usage(const struct command_verb *verb, FILE *out);
 

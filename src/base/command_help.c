@@ -99,6 +99,73 @@ static void print_verb_help(const struct command_program *program, const struct 
     print_flags("Flags", verb->flags, out);
 }
 
+/* Whether the verb is listed with its group or, where group is NULL, with the program. */
+static bool is_member(const struct command_verb *verb, const struct command_group *group)
+{
+    if (!group)
+        return !strchr(verb->name, ' ');
+    size_t length = strlen(group->name);
+    return strncmp(verb->name, group->name, length) == 0 && verb->name[length] == ' ';
+}
+
+static void print_summary(const char *name, const char *summary, int widest, FILE *out)
+{
+    fprintf(out, "  %-*s  ", widest, name);
+    print_wrapped(summary, widest + 4, widest + 4, out);
+    fputc('\n', out);
+}
+
+static void print_verbs(const struct command_program *program, const struct command_group *group,
+                        FILE *out)
+{
+    int widest = 0;
+    for (const struct command_verb *const *at = program->verbs; *at; at++)
+        if (is_member(*at, group) && (int)strlen((*at)->name) > widest)
+            widest = (int)strlen((*at)->name);
+    for (const struct command_verb *const *at = program->verbs; *at; at++)
+        if (is_member(*at, group))
+            print_summary((*at)->name, (*at)->summary, widest, out);
+}
+
+static void print_groups(const struct command_group *groups, FILE *out)
+{
+    int widest = 0;
+    for (const struct command_group *group = groups; group->name; group++)
+        if ((int)strlen(group->name) > widest)
+            widest = (int)strlen(group->name);
+    for (const struct command_group *group = groups; group->name; group++)
+        print_summary(group->name, group->summary, widest, out);
+}
+
+/* The verb whose alias, at, is "GROUP NAME", is listed under that name. */
+static void print_aliases(const struct command_program *program, const struct command_group *group,
+                          FILE *out)
+{
+    size_t length = strlen(group->name);
+    for (const struct command_verb *const *verb = program->verbs; *verb; verb++) {
+        const char *at = (*verb)->aliases;
+        if (is_member(*verb, group))
+            continue;
+        for (; at && *at; at += strspn(at, ",")) {
+            int size = (int)strcspn(at, ",");
+            if (strncmp(at, group->name, length) == 0 && at[length] == ' ') {
+                fprintf(out, "  %.*s: the same as %s\n", size, at, (*verb)->name);
+                break;
+            }
+            at += size;
+        }
+    }
+}
+
+void command_print_group_help(const struct command_program *program,
+                              const struct command_group *group, FILE *out)
+{
+    fprintf(out, "%s %s: %s\n\nUsage: %s %s COMMAND [flags] [arguments]\n\nCommands:\n",
+            program->name, group->name, group->summary, program->name, group->name);
+    print_verbs(program, group, out);
+    print_aliases(program, group, out);
+}
+
 void command_print_help(const struct command_program *program, const struct command_verb *verb,
                         FILE *out)
 {
@@ -118,14 +185,10 @@ void command_print_help(const struct command_program *program, const struct comm
         print_description(program->description, out);
     }
     fputs("\nCommands:\n", out);
-    int widest = 0;
-    for (const struct command_verb *const *at = program->verbs; *at; at++)
-        if ((int)strlen((*at)->name) > widest)
-            widest = (int)strlen((*at)->name);
-    for (const struct command_verb *const *at = program->verbs; *at; at++) {
-        fprintf(out, "  %-*s  ", widest, (*at)->name);
-        print_wrapped((*at)->summary, widest + 4, widest + 4, out);
-        fputc('\n', out);
+    print_verbs(program, NULL, out);
+    if (program->groups) {
+        fputs("\nGroups of commands:\n", out);
+        print_groups(program->groups, out);
     }
     print_flags("Global flags", program->flags, out);
     print_flags("Everywhere", standard_flags, out);

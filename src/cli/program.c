@@ -1,0 +1,34 @@
+/* The command line of hull. The verbs, their flags and their meaning are docker's where hull has
+ * the same thing. */
+#include "cli/verb.h"
+
+static const struct command_flag global_flags[] = {
+    {.name = "root",
+     .argument = "DIRECTORY",
+     .help = "where images, containers and volumes are kept",
+     .default_text = "/var/lib/hull, or $XDG_DATA_HOME/hull for users other than root"},
+    {.name = "run-root",
+     .argument = "DIRECTORY",
+     .help = "where the state of what runs is kept; should be on a tmpfs",
+     .default_text = "/run/hull, or $XDG_RUNTIME_DIR/hull for users other than root"},
+    {0},
+};
+
+/* By name; --help lists them in this order. */
+static const struct command_verb *const verbs[] = {
+    &cli_version.command,
+    NULL,
+};
+
+static const struct command_group groups[] = {
+    {0},
+};
+
+const struct command_program cli_program = {
+    .name = "hull",
+    .summary = "run any OCI image at the isolation level that its workload needs",
+    .flags = global_flags,
+    .verbs = verbs,
+    .groups = groups,
+    .syntax = COMMAND_SYNTAX_POSIX,
+};

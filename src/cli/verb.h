@@ -1,0 +1,28 @@
+/* The verbs of `hull`: one file each, with its line of the program's description beside what it
+ * does. A verb is a thin layer: it reads flags, calls engine, image, network or volume, prints. */
+#ifndef HULL_CLI_VERB_H
+#define HULL_CLI_VERB_H
+
+#include "base/command.h"
+#include "base/error.h"
+#include "base/warning.h"
+
+struct cli_context {
+    struct command_line *line;
+    const struct warnings *warnings; /* onto standard error */
+    const char *root;                /* what survives a reboot: images, containers, volumes */
+    const char *run_root;            /* what doesn't: sockets, pids, locks */
+    int exit_status;                 /* what the verb wants the process to exit with, 0 … 255 */
+};
+
+struct cli_verb {
+    struct command_verb command; /* first: the parser's tables point at it */
+    /* 0, or -1 with the error that main prints; exit_status is then 125 unless it was set. */
+    int (*run)(struct cli_context *context, struct error *err);
+};
+
+extern const struct command_program cli_program;
+
+extern const struct cli_verb cli_version;
+
+#endif
