@@ -60,7 +60,7 @@ int seccomp_compile_filter(const struct config_seccomp *seccomp, struct sock_fpr
     (void)seccomp;
     (void)filter;
     (void)library_path;
-    return hand_over("compiling linux.seccomp", err);
+    return hand_over("compiling it", err);
 }
 
 int seccomp_library_version(char *text, size_t size, struct error *err)
