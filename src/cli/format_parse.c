@@ -188,11 +188,11 @@ static int read_number(struct parser *parser, struct format_operand *operand)
     double real = strtod(from, &end_real);
     if (end_real > end) {
         parser->at += (size_t)(end_real - from);
-        json_t *value = json_real(real);
-        if (!value)
-            return FAIL(parser, "the number is too large");
-        return is_name_byte(*end_real) ? fail_unexpected(parser, "in a number")
-                                       : keep_literal(parser, operand, value);
+        if (is_name_byte(*end_real))
+            return fail_unexpected(parser, "in a number");
+        json_t *value = json_real(real); /* none for what is infinite */
+        return value ? keep_literal(parser, operand, value)
+                     : FAIL(parser, "the number is too large");
     }
     parser->at += (size_t)(end - from);
     if (end == from || is_name_byte(*end))

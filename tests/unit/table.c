@@ -74,7 +74,7 @@ static void formats_choose_what_is_shown(void **state)
     assert_printed("json",
                    "{\"ID\":\"0123456789ab\",\"Names\":\"web\",\"Labels\":\"k=v\",\"Command\":"
                    "\"run the server with many arguments that go on\"}\n"
-                   "{\"ID\":\"b\",\"Names\":\"m\xc3\xbcller-and-\\u001bsons\",\"Labels\":\"\","
+                   "{\"ID\":\"b\",\"Names\":\"m\xc3\xbcller-and-\\u001Bsons\",\"Labels\":\"\","
                    "\"Command\":\"\"}\n");
 }
 
