@@ -95,17 +95,6 @@ static int add_capability(struct run_flags *flags, const char *flag, const char 
     return 0;
 }
 
-/* What is both added and dropped is added. */
-static void drop_added(struct run_flags *flags)
-{
-    json_t *dropped = json_object_get(flags->host, "CapDrop"), *added;
-    size_t i;
-    json_array_foreach(json_object_get(flags->host, "CapAdd"), i,
-                       added) for (size_t j = json_array_size(dropped);
-                                   j-- > 0;) if (json_equal(json_array_get(dropped, j), added))
-        json_array_remove(dropped, j);
-}
-
 int run_flags_add_security(struct run_flags *flags)
 {
     const char *level = command_value(flags->line, "isolation");
@@ -116,6 +105,5 @@ int run_flags_add_security(struct run_flags *flags)
     if (run_flags_for_each(flags, "cap-add", add_capability) < 0 ||
         run_flags_for_each(flags, "cap-drop", add_capability) < 0)
         return -1;
-    drop_added(flags);
     return run_flags_for_each(flags, "security-opt", add_option);
 }

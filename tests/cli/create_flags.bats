@@ -269,7 +269,9 @@ refused() {
     same --pid host --userns host --uts host --ipc host --cgroupns host busybox
     same --pid container:x --ipc container:x --cgroupns private busybox
     same --cap-add NET_ADMIN --cap-add ALL --cap-drop MKNOD busybox
-    same --cap-add cap_sys_time --cap-add sys_time --cap-drop all --cap-drop SYS_TIME busybox
+    same --cap-add cap_sys_time --cap-add sys_time --cap-drop sys_time busybox
+    same --cap-add sys_time --cap-add ALL --cap-drop sys_time busybox
+    same --cap-add sys_time --cap-drop all --cap-drop SYS_TIME busybox
     same --security-opt no-new-privileges --security-opt seccomp=unconfined \
         --security-opt apparmor=x --security-opt label=disable --security-opt label=type:x \
         --security-opt no-new-privileges=false busybox
