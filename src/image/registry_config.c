@@ -188,7 +188,7 @@ bool registry_host_is_loopback(const char *authority)
     char host[256];
     bool bracketed = authority[0] == '[';
     size_t length = strcspn(authority + bracketed, bracketed ? "]" : ":");
-    if (length >= sizeof host)
+    if (length >= sizeof host || (bracketed && authority[1 + length] != ']'))
         return false;
     memcpy(host, authority + bracketed, length);
     host[length] = '\0';

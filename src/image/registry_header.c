@@ -92,8 +92,8 @@ void registry_parse_challenge(const char *field, struct arena *arena,
             challenge->bearer |= in_bearer;
             challenge->basic |= name_is(at, length, "Basic");
             at += length;
-            if (*at && !strchr(" \t,", *at))
-                return;
+            if (*at && !strchr(" \t,", *at)) /* the padding of a token68 */
+                at += strcspn(at, ",");
             continue;
         }
         const char *name = at;
@@ -159,7 +159,7 @@ static bool read_number(const char **at, int64_t *number)
 bool registry_parse_content_range(const char *field, int64_t *first, int64_t *last, int64_t *total)
 {
     const char *at = skip_blanks(field);
-    if (strncasecmp(at, "bytes", 5) != 0)
+    if (strncasecmp(at, "bytes", 5) != 0 || !strchr(" \t", at[5]))
         return false;
     at = skip_blanks(at + 5);
     if (!read_number(&at, first) || *at++ != '-' || !read_number(&at, last) || *at++ != '/')
