@@ -32,6 +32,7 @@ normalise='
     | if .HostConfig.MemorySwappiness == -1 then del(.HostConfig.MemorySwappiness) else . end
     | del(.HostConfig.ConsoleSize, .HostConfig.ContainerIDFile)
     | if .HostConfig.RestartPolicy.Name == "no" then del(.HostConfig.RestartPolicy) else . end
+    | if .Env then .Env |= sort else . end
     | if .HostConfig.Binds then .HostConfig.Binds |= sort else . end
     | if .HostConfig.Ulimits then .HostConfig.Ulimits |= sort_by(.Name) else . end
     | prune'
