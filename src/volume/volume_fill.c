@@ -1,0 +1,89 @@
+/* Filling an empty volume from the image, once, whoever is killed meanwhile.
+ *
+ * Under the volume's lock a whole copy is made in NAME/copying, which is then renamed to
+ * NAME/ready; from there each entry is renamed into _data. Who finds "copying" begins anew, who
+ * finds "ready" goes on moving. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/scope.h"
+#include "volume/volume_internal.h"
+
+static bool is_dots(const char *name)
+{
+    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+}
+
+/* 1: yes, 0: no, -1 */
+static int is_empty(int directory, const char *name, struct error *err)
+{
+    scope_close int fd = openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    scope_closedir DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+    if (!stream)
+        return error_set(err, errno, "can't read the volume's %s", name);
+    scope_take_fd(&fd);
+    struct dirent *entry;
+    while ((entry = readdir(stream)))
+        if (!is_dots(entry->d_name))
+            return 0;
+    return 1;
+}
+
+static int make_copy(int directory, int source, struct error *err)
+{
+    if (volume_remove_tree(directory, "copying", err) < 0)
+        return -1;
+    if (mkdirat(directory, "copying", 0700) < 0)
+        return error_set(err, errno, "can't make a directory to copy into");
+    scope_close int copy = openat(directory, "copying", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (copy < 0)
+        return error_set(err, errno, "can't open a directory to copy into");
+    if (volume_copy_tree(source, copy, err) < 0)
+        return -1;
+    /* What a power cut after the rename leaves must be whole. */
+    if (syncfs(copy) < 0 || renameat(directory, "copying", directory, "ready") < 0)
+        return error_set(err, errno, "can't finish the copy");
+    return 0;
+}
+
+static int move_ready(int directory, int source, struct error *err)
+{
+    scope_close int ready = openat(directory, "ready", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    scope_close int data =
+        openat(directory, "_data", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    scope_close int listing = dup(ready);
+    scope_closedir DIR *stream = listing < 0 ? NULL : fdopendir(listing);
+    if (!stream || data < 0)
+        return error_set(err, errno, "can't open the copy");
+    scope_take_fd(&listing);
+    struct dirent *entry;
+    while ((entry = readdir(stream)))
+        if (!is_dots(entry->d_name) && renameat(ready, entry->d_name, data, entry->d_name) < 0)
+            return error_set(err, errno, "can't move %s into the volume", entry->d_name);
+    if (volume_copy_attributes(source, data, err) < 0)
+        return -1;
+    if (unlinkat(directory, "ready", AT_REMOVEDIR) < 0)
+        return error_set(err, errno, "can't remove what was copied");
+    return 0;
+}
+
+int volume_populate(struct volume_store *store, const char *name, int source, struct error *err)
+{
+    scope_close int directory = volume_open_directory(store, name, err);
+    scope_close int lock = directory < 0 ? -1 : volume_lock(directory, name, err);
+    if (lock < 0)
+        return -1;
+    bool ready = faccessat(directory, "ready", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+    int empty = ready ? 1 : is_empty(directory, "_data", err);
+    if (empty == 0)
+        return 0;
+    if (empty < 0 || (!ready && make_copy(directory, source, err) < 0) ||
+        move_ready(directory, source, err) < 0)
+        return error_wrap(err, "volume '%s': filling it from the image", name);
+    return 0;
+}
