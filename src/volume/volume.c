@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mount.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -103,11 +104,41 @@ static int check_same_options(struct volume_store *store, const char *name, cons
     return 0;
 }
 
-static bool volume_exists(struct volume_store *store, const char *name)
+int volume_is_recorded(struct volume_store *store, const char *name, struct error *err)
 {
-    scope_statement sqlite3_stmt *statement =
-        database_prepare(store->database, NULL, "SELECT 1 FROM volume WHERE name = ?", "t", name);
-    return statement && database_step(store->database, statement, NULL) == 1;
+    scope_statement sqlite3_stmt *row =
+        database_prepare(store->database, err, "SELECT 1 FROM volume WHERE name = ?", "t", name);
+    return row ? database_step(store->database, row, err) : -1;
+}
+
+/* The row, and its use, in one transaction. */
+static int record(struct volume_store *store, const struct volume_request *request,
+                  const char *name, bool anonymous, struct error *err)
+{
+    scope_free char *labels = dump_object(request->labels);
+    scope_free char *options = dump_object(request->options);
+    scope_transaction struct database_transaction transaction = {0};
+    if (database_begin(store->database, &transaction, err) < 0 ||
+        database_run(store->database, err, "INSERT OR IGNORE INTO volume VALUES (?, ?, ?, ?, ?)",
+                     "tiitt", name, (long long)time(NULL), (long long)anonymous, labels,
+                     options) < 0 ||
+        check_same_options(store, name, options, err) < 0 ||
+        (request->container && volume_use(store, name, request->container, err) < 0))
+        return -1;
+    return database_commit(&transaction, err);
+}
+
+/* 1: the directory is there; 0: the row is gone meanwhile. */
+static int make_recorded_directory(struct volume_store *store, const char *name, struct error *err)
+{
+    scope_transaction struct database_transaction transaction = {0};
+    if (database_begin(store->database, &transaction, err) < 0)
+        return -1;
+    int recorded = volume_is_recorded(store, name, err);
+    if (recorded <= 0)
+        return recorded;
+    scope_close int directory = volume_open_directory(store, name, err);
+    return directory < 0 ? -1 : 1;
 }
 
 int volume_create(struct volume_store *store, const struct volume_request *request,
@@ -122,17 +153,13 @@ int volume_create(struct volume_store *store, const struct volume_request *reque
         return -1;
     if (!anonymous)
         snprintf(name, VOLUME_NAME_SIZE, "%s", request->name);
-    scope_free char *labels = dump_object(request->labels);
-    scope_free char *options = dump_object(request->options);
-    if ((anonymous || !volume_exists(store, name)) &&
-        database_run(store->database, err, "INSERT OR IGNORE INTO volume VALUES (?, ?, ?, ?, ?)",
-                     "tiitt", name, (long long)time(NULL), (long long)anonymous, labels,
-                     options) < 0)
-        return -1;
-    if (check_same_options(store, name, options, err) < 0)
-        return -1;
-    scope_close int directory = volume_open_directory(store, name, err);
-    return directory < 0 ? -1 : 0;
+    int made;
+    do {
+        if (record(store, request, name, anonymous, err) < 0)
+            return -1;
+        made = make_recorded_directory(store, name, err);
+    } while (made == 0);
+    return made < 0 ? -1 : 0;
 }
 
 char *volume_data_path(const struct volume_store *store, const char *name)
@@ -140,11 +167,20 @@ char *volume_data_path(const struct volume_store *store, const char *name)
     return memory_format("%s/%s/_data", store->root, name);
 }
 
+/* Of that mode whatever the umask: the programs of containers run as any user. */
+static int make_directory(const char *path, mode_t mode)
+{
+    if (mkdir(path, mode) < 0)
+        return errno == EEXIST ? 0 : -1;
+    return chmod(path, mode);
+}
+
 int volume_open_directory(const struct volume_store *store, const char *name, struct error *err)
 {
+    if (check_name(name, err) < 0)
+        return -1;
     scope_free char *path = memory_format("%s/%s", store->root, name);
-    if ((mkdir(store->root, 0711) < 0 && errno != EEXIST) ||
-        (mkdir(path, 0701) < 0 && errno != EEXIST))
+    if (make_directory(store->root, 0711) < 0 || make_directory(path, 0701) < 0)
         return error_set(err, errno, "volume '%s': can't make %s", name, path);
     scope_close int directory = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (directory < 0)
@@ -168,15 +204,38 @@ int volume_lock(int directory, const char *name, struct error *err)
     return scope_take_fd(&lock);
 }
 
+int volume_discard(const struct volume_store *store, const char *name,
+                   char trash[VOLUME_TRASH_SIZE], struct error *err)
+{
+    char random[VOLUME_NAME_SIZE];
+    if (name_at_random(random, err) < 0)
+        return -1;
+    snprintf(trash, VOLUME_TRASH_SIZE, VOLUME_TRASH_PREFIX "%.16s", random);
+    scope_free char *path = memory_format("%s/%s", store->root, name);
+    scope_free char *target = memory_format("%s/%s", store->root, trash);
+    scope_close int held = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (held < 0)
+        return error_set(err, errno, "volume '%s': can't open %s", name, path);
+    /* A killed process has left it mounted. */
+    if (volume_is_mounted(held, "_data")) {
+        scope_free char *data = memory_format("%s/_data", path);
+        umount2(data, MNT_DETACH | UMOUNT_NOFOLLOW);
+    }
+    if (flock(held, LOCK_EX | LOCK_NB) < 0 || rename(path, target) < 0)
+        return error_set(err, errno, "volume '%s': can't rename %s", name, path);
+    return scope_take_fd(&held);
+}
+
 /* 1: it is unused and its row is gone; 0: there is no such volume. */
-static int delete_row(struct volume_store *store, const char *name, const char *trash,
-                      struct error *err)
+static int delete_row(struct volume_store *store, const char *name, char trash[VOLUME_TRASH_SIZE],
+                      int *held, struct error *err)
 {
     scope_transaction struct database_transaction transaction = {0};
     if (database_begin(store->database, &transaction, err) < 0)
         return -1;
-    if (!volume_exists(store, name))
-        return 0;
+    int recorded = volume_is_recorded(store, name, err);
+    if (recorded <= 0)
+        return recorded;
     scope_statement sqlite3_stmt *uses = database_prepare(
         store->database, err, "SELECT container FROM volume_use WHERE volume = ?", "t", name);
     int row = uses ? database_step(store->database, uses, err) : -1;
@@ -188,22 +247,35 @@ static int delete_row(struct volume_store *store, const char *name, const char *
     database_finalize(&uses);
     if (database_run(store->database, err, "DELETE FROM volume WHERE name = ?", "t", name) < 0)
         return -1;
-    scope_free char *path = memory_format("%s/%s", store->root, name);
-    if (rename(path, trash) < 0 && errno != ENOENT)
-        return error_set(err, errno, "volume '%s': can't rename %s", name, path);
+    struct error failure;
+    *held = volume_discard(store, name, trash, &failure);
+    if (*held < 0 && failure.code != ENOENT) {
+        if (err)
+            *err = failure;
+        return -1;
+    }
     return database_commit(&transaction, err) < 0 ? -1 : 1;
 }
 
-int volume_remove(struct volume_store *store, const char *name, bool force, struct error *err)
+int volume_remove_counting(struct volume_store *store, const char *name, bool force,
+                           long long *bytes, struct error *err)
 {
-    char random[VOLUME_NAME_SIZE];
-    if (check_name(name, err) < 0 || name_at_random(random, err) < 0)
+    char trash[VOLUME_TRASH_SIZE];
+    scope_close int held = -1;
+    if (check_name(name, err) < 0)
         return -1;
-    scope_free char *trash = memory_format("%s/.removed-%.16s", store->root, random);
-    int removed = delete_row(store, name, trash, err);
+    int removed = delete_row(store, name, trash, &held, err);
     if (removed < 0)
         return -1;
     if (removed == 0)
         return force ? 0 : error_set(err, ENOENT, "no such volume: %s", name);
-    return volume_remove_tree(AT_FDCWD, trash, err);
+    if (held < 0)
+        return 0;
+    scope_free char *path = memory_format("%s/%s", store->root, trash);
+    return volume_remove_tree(AT_FDCWD, path, bytes, err);
+}
+
+int volume_remove(struct volume_store *store, const char *name, bool force, struct error *err)
+{
+    return volume_remove_counting(store, name, force, NULL, err);
 }

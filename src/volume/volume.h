@@ -4,8 +4,9 @@
  * A volume's row is written before its directory is made, and a use of it (a container that mounts
  * it) before the container is; so what a killed process leaves is found by name. A directory is
  * removed by renaming it away first, in the transaction that deletes the row: no new volume of the
- * same name ever sees old data. ROOT/volumes/NAME/lock serialises what several containers do to
- * one volume: filling it from the image, mounting what its options name. */
+ * same name ever sees old data. It is made in a write transaction too, which sees the row: no
+ * directory appears once the row is gone. ROOT/volumes/NAME/lock serialises what several containers
+ * do to one volume: filling it from the image, mounting what its options name. */
 #ifndef HULL_VOLUME_VOLUME_H
 #define HULL_VOLUME_VOLUME_H
 
@@ -33,6 +34,7 @@ struct volume_request {
     const char *driver; /* NULL or "local" */
     const json_t *labels;
     const json_t *options; /* "type", "device" and "o", as of mount(8) */
+    const char *container; /* NULL, or who uses it: recorded together, as by volume_use() */
 };
 
 /* Makes a volume, or finds the one of that name; its name goes into name. One that exists with
@@ -50,14 +52,11 @@ json_t *volume_list(struct volume_store *store, struct error *err);
 /* Removes a volume that no container uses. force: content if there is none. */
 int volume_remove(struct volume_store *store, const char *name, bool force, struct error *err);
 /* Removes those that no container uses: the anonymous ones, or all. accept: may be NULL; asked with
- * each volume's document. Returns an array of the names, *bytes is what was freed; NULL on error.
- */
+ * each volume's document. Returns an array of the names, and adds to *bytes what was freed; NULL on
+ * error. */
 json_t *volume_prune(struct volume_store *store, bool all,
                      bool (*accept)(const json_t *volume, void *argument), void *argument,
                      long long *bytes, struct error *err);
-
-/* The bytes below a volume's directory. */
-long long volume_size(struct volume_store *store, const char *name);
 
 /* Uses */
 
@@ -84,8 +83,9 @@ int volume_mount(struct volume_store *store, const char *name, const char *conta
                  struct error *err);
 int volume_unmount(struct volume_store *store, const char *container, struct error *err);
 
-/* What is not as it should be, a line each, appended to the array: directories without a row, uses
- * by containers that the callback doesn't know. With repair set it is put right. */
+/* What is not as it should be, a line each, appended to the array: directories without a row that
+ * nobody is removing, uses by containers that the callback doesn't know. With repair set it is put
+ * right. A row without a directory is as it should be: who needs the directory makes it. */
 int volume_check(struct volume_store *store,
                  bool (*container_exists)(const char *container, void *argument), void *argument,
                  bool repair, json_t *findings, struct error *err);

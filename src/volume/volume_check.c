@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "base/memory.h"
@@ -40,12 +41,80 @@ static int check_uses(struct volume_store *store,
     return more < 0 ? -1 : result;
 }
 
-/* 1: a volume of that name is recorded. Asked again with the transaction's lock by who removes. */
-static int is_recorded(struct volume_store *store, const char *name, struct error *err)
+/* 1: nobody has it open to remove it; *lock then says that we do. */
+static int is_abandoned(int root, const char *name, int *lock)
 {
-    scope_statement sqlite3_stmt *row =
-        database_prepare(store->database, err, "SELECT 1 FROM volume WHERE name = ?", "t", name);
-    return row ? database_step(store->database, row, err) : -1;
+    *lock = openat(root, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (*lock < 0)
+        return errno != ENOENT; /* a file, which no hull makes */
+    return flock(*lock, LOCK_EX | LOCK_NB) == 0;
+}
+
+static bool is_trash(const char *name)
+{
+    return strncmp(name, VOLUME_TRASH_PREFIX, sizeof VOLUME_TRASH_PREFIX - 1) == 0;
+}
+
+static DIR *open_root(const struct volume_store *store, struct error *err)
+{
+    DIR *stream = opendir(store->root);
+    int code = errno;
+    if (!stream)
+        error_set(err, code, "can't read %s", store->root);
+    errno = code;
+    return stream;
+}
+
+int volume_sweep(const struct volume_store *store, long long *bytes, struct error *err)
+{
+    scope_closedir DIR *stream = open_root(store, err);
+    if (!stream)
+        return errno == ENOENT ? 0 : -1;
+    struct dirent *entry;
+    while ((entry = readdir(stream))) {
+        scope_close int lock = -1;
+        if (is_trash(entry->d_name) && is_abandoned(dirfd(stream), entry->d_name, &lock) &&
+            volume_remove_tree(dirfd(stream), entry->d_name, bytes, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* What has no row is renamed while no other process can make the row and use the directory. */
+static int discard_orphan(struct volume_store *store, const char *name, struct error *err)
+{
+    char trash[VOLUME_TRASH_SIZE];
+    scope_transaction struct database_transaction transaction = {0};
+    if (database_begin(store->database, &transaction, err) < 0)
+        return -1;
+    int recorded = volume_is_recorded(store, name, err);
+    if (recorded != 0)
+        return recorded < 0 ? -1 : 0;
+    struct error failure;
+    scope_close int held = volume_discard(store, name, trash, &failure);
+    if (held >= 0 || failure.code == ENOENT)
+        return 0;
+    if (err)
+        *err = failure;
+    return -1;
+}
+
+static int check_entry(struct volume_store *store, int root, const char *name, bool repair,
+                       json_t *findings, struct error *err)
+{
+    scope_close int lock = -1;
+    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+        return 0;
+    int recorded = volume_is_recorded(store, name, err);
+    if (recorded != 0)
+        return recorded < 0 ? -1 : 0;
+    if (!is_abandoned(root, name, &lock))
+        return 0;
+    find(findings, "directory %s belongs to no volume", name);
+    if (!repair || is_trash(name))
+        return 0;
+    close(scope_take_fd(&lock)); /* which volume_discard() takes */
+    return discard_orphan(store, name, err);
 }
 
 int volume_check(struct volume_store *store,
@@ -54,21 +123,12 @@ int volume_check(struct volume_store *store,
 {
     if (check_uses(store, container_exists, argument, repair, findings, err) < 0)
         return -1;
-    scope_closedir DIR *stream = opendir(store->root);
+    scope_closedir DIR *stream = open_root(store, err);
     if (!stream)
-        return errno == ENOENT ? 0 : error_set(err, errno, "can't read %s", store->root);
+        return errno == ENOENT ? 0 : -1;
     struct dirent *entry;
-    while ((entry = readdir(stream))) {
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-            continue;
-        int recorded = is_recorded(store, entry->d_name, err);
-        if (recorded < 0)
+    while ((entry = readdir(stream)))
+        if (check_entry(store, dirfd(stream), entry->d_name, repair, findings, err) < 0)
             return -1;
-        if (recorded == 1)
-            continue;
-        find(findings, "directory %s belongs to no volume", entry->d_name);
-        if (repair && volume_remove_tree(dirfd(stream), entry->d_name, err) < 0)
-            return -1;
-    }
-    return 0;
+    return repair ? volume_sweep(store, NULL, err) : 0;
 }

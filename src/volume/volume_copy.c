@@ -1,4 +1,4 @@
-/* Copying and removing whole trees, by descriptors, so that nobody who renames or links inside of a
+/* Copying whole trees, by descriptors, so that nobody who renames or links inside of a
  * tree can lead us out of it. */
 #include <dirent.h>
 #include <errno.h>
@@ -15,8 +15,10 @@
 #include "base/scope.h"
 #include "volume/volume_internal.h"
 
-#define DEPTH_MAX 512
+#define DEPTH_MAX 256       /* each level holds three descriptors */
 #define ATTRIBUTE_MAX 65536 /* the kernel's limit of a value, and of the list of names */
+
+#define BLOCK_SIZE 65536
 
 /* A file of several names that has been copied under one of them. */
 struct linked_file {
@@ -84,6 +86,7 @@ static int copy_attributes(int from, int to, struct error *err)
 static int copy_data(int in, int out, off_t size)
 {
     off_t at = 0;
+    scope_free char *block = NULL;
     if (ftruncate(out, size) < 0)
         return -1;
     while (at < size) {
@@ -95,8 +98,9 @@ static int copy_data(int in, int out, off_t size)
         while (source < hole) {
             ssize_t count = copy_file_range(in, &source, out, &target, (size_t)(hole - source), 0);
             if (count < 0 && (errno == EXDEV || errno == EINVAL || errno == EOPNOTSUPP)) {
-                char block[65536];
-                count = pread(in, block, sizeof block, source);
+                if (!block)
+                    block = memory_allocate(1, BLOCK_SIZE);
+                count = pread(in, block, BLOCK_SIZE, source);
                 if (count > 0 && (count = pwrite(out, block, (size_t)count, target)) > 0) {
                     source += count;
                     target += count;
@@ -251,48 +255,4 @@ int volume_copy_attributes(int from, int to, struct error *err)
     const struct timespec times[2] = {status.st_atim, status.st_mtim};
     futimens(to, times);
     return 0;
-}
-
-static int remove_below(int directory, dev_t device, int depth, struct error *err);
-
-static int remove_entry(int directory, const char *name, dev_t device, int depth, struct error *err)
-{
-    if (unlinkat(directory, name, 0) == 0 || errno == ENOENT)
-        return 0;
-    if (errno != EISDIR && errno != EPERM)
-        return error_set(err, errno, "can't remove %s", name);
-    scope_close int fd = openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0)
-        return error_set(err, errno, "can't remove %s", name);
-    if (remove_below(fd, device, depth + 1, err) < 0)
-        return -1;
-    if (unlinkat(directory, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
-        return error_set(err, errno, "can't remove the directory %s", name);
-    return 0;
-}
-
-static int remove_below(int directory, dev_t device, int depth, struct error *err)
-{
-    struct stat status;
-    if (fstat(directory, &status) < 0 || status.st_dev != device)
-        return error_set(err, EXDEV, "can't remove what another file system is mounted on");
-    if (depth > DEPTH_MAX * 8)
-        return error_set(err, ELOOP, "can't remove directories that are so deep");
-    scope_closedir DIR *stream = open_again(directory);
-    if (!stream)
-        return error_set(err, errno, "can't read a directory");
-    struct dirent *entry;
-    while ((entry = readdir(stream)))
-        if (!is_dots(entry->d_name) &&
-            remove_entry(directory, entry->d_name, device, depth, err) < 0)
-            return -1;
-    return 0;
-}
-
-int volume_remove_tree(int directory, const char *name, struct error *err)
-{
-    struct stat status;
-    if (fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
-        return errno == ENOENT ? 0 : error_set(err, errno, "can't look at %s", name);
-    return remove_entry(directory, name, status.st_dev, 0, err);
 }

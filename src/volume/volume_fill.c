@@ -2,7 +2,8 @@
  *
  * Under the volume's lock a whole copy is made in NAME/copying, which is then renamed to
  * NAME/ready; from there each entry is renamed into _data. Who finds "copying" begins anew, who
- * finds "ready" goes on moving. */
+ * finds "ready" goes on moving. A volume whose options mount a file system is copied into where it
+ * is: what a killed process leaves there stays. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -36,7 +37,7 @@ static int is_empty(int directory, const char *name, struct error *err)
 
 static int make_copy(int directory, int source, struct error *err)
 {
-    if (volume_remove_tree(directory, "copying", err) < 0)
+    if (volume_remove_tree(directory, "copying", NULL, err) < 0)
         return -1;
     if (mkdirat(directory, "copying", 0700) < 0)
         return error_set(err, errno, "can't make a directory to copy into");
@@ -63,13 +64,44 @@ static int move_ready(int directory, int source, struct error *err)
     scope_take_fd(&listing);
     struct dirent *entry;
     while ((entry = readdir(stream)))
-        if (!is_dots(entry->d_name) && renameat(ready, entry->d_name, data, entry->d_name) < 0)
+        /* What a container that doesn't want the image's files has made meanwhile stays. */
+        if (!is_dots(entry->d_name) &&
+            renameat2(ready, entry->d_name, data, entry->d_name, RENAME_NOREPLACE) < 0 &&
+            errno != EEXIST)
             return error_set(err, errno, "can't move %s into the volume", entry->d_name);
     if (volume_copy_attributes(source, data, err) < 0)
         return -1;
-    if (unlinkat(directory, "ready", AT_REMOVEDIR) < 0)
-        return error_set(err, errno, "can't remove what was copied");
-    return 0;
+    return volume_remove_tree(directory, "ready", NULL, err);
+}
+
+/* Where there is nothing to copy, or nothing that could be renamed. */
+static int fill_in_place(int directory, int source, struct error *err)
+{
+    scope_close int data =
+        openat(directory, "_data", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (data < 0)
+        return error_set(err, errno, "can't open the volume's _data");
+    if (volume_copy_tree(source, data, err) < 0)
+        return -1;
+    return volume_copy_attributes(source, data, err);
+}
+
+static int fill(int directory, int source, struct error *err)
+{
+    bool ready = faccessat(directory, "ready", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+    if (!ready) {
+        int empty = is_empty(directory, "_data", err);
+        if (empty <= 0)
+            return empty;
+        int nothing = is_empty(source, ".", err);
+        if (nothing < 0)
+            return -1;
+        if (nothing == 1 || volume_is_mounted(directory, "_data"))
+            return fill_in_place(directory, source, err);
+        if (make_copy(directory, source, err) < 0)
+            return -1;
+    }
+    return move_ready(directory, source, err);
 }
 
 int volume_populate(struct volume_store *store, const char *name, int source, struct error *err)
@@ -78,12 +110,7 @@ int volume_populate(struct volume_store *store, const char *name, int source, st
     scope_close int lock = directory < 0 ? -1 : volume_lock(directory, name, err);
     if (lock < 0)
         return -1;
-    bool ready = faccessat(directory, "ready", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
-    int empty = ready ? 1 : is_empty(directory, "_data", err);
-    if (empty == 0)
-        return 0;
-    if (empty < 0 || (!ready && make_copy(directory, source, err) < 0) ||
-        move_ready(directory, source, err) < 0)
+    if (fill(directory, source, err) < 0)
         return error_wrap(err, "volume '%s': filling it from the image", name);
     return 0;
 }

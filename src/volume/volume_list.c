@@ -1,12 +1,7 @@
 /* What there is, and pruning. */
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <ftw.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/memory.h"
 #include "base/scope.h"
@@ -24,6 +19,8 @@ static json_t *describe(const struct volume_store *store, sqlite3_stmt *row)
     strftime(created, sizeof created, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&seconds, &broken_down));
     scope_free char *path = volume_data_path(store, database_text(row, 0));
     json_t *labels = json_loads(database_text(row, 3), 0, NULL);
+    if (labels && sqlite3_column_int(row, 2)) /* as docker marks them */
+        json_object_set_new(labels, "com.docker.volume.anonymous", json_string(""));
     json_t *options = json_loads(database_text(row, 4), 0, NULL);
     if (json_object_size(options) == 0) {
         json_decref(options);
@@ -33,7 +30,7 @@ static json_t *describe(const struct volume_store *store, sqlite3_stmt *row)
                      "Driver", "local", "Labels", labels ? labels : json_object(), "Mountpoint",
                      path, "Name", database_text(row, 0), "Options",
                      options ? options : json_null(), "Scope", "local", "Anonymous",
-                     sqlite3_column_int(row, 2), "UseCount", sqlite3_column_int(row, 5));
+                     sqlite3_column_int(row, 2) != 0, "UseCount", sqlite3_column_int(row, 5));
 }
 
 json_t *volume_inspect(struct volume_store *store, const char *name, struct error *err)
@@ -75,26 +72,6 @@ json_t *volume_list(struct volume_store *store, struct error *err)
     return NULL;
 }
 
-/* nftw() passes nothing on, so that the sum is the thread's. */
-static __thread long long bytes_seen;
-
-static int add_size(const char *path, const struct stat *status, int kind, struct FTW *where)
-{
-    (void)path;
-    (void)where;
-    if (kind == FTW_F)
-        bytes_seen += status->st_size;
-    return 0;
-}
-
-long long volume_size(struct volume_store *store, const char *name)
-{
-    scope_free char *path = volume_data_path(store, name);
-    bytes_seen = 0;
-    nftw(path, add_size, 32, FTW_PHYS | FTW_MOUNT);
-    return bytes_seen;
-}
-
 json_t *volume_prune(struct volume_store *store, bool all,
                      bool (*accept)(const json_t *volume, void *argument), void *argument,
                      long long *bytes, struct error *err)
@@ -111,11 +88,9 @@ json_t *volume_prune(struct volume_store *store, bool all,
             (!all && !json_is_true(json_object_get(volume, "Anonymous"))) ||
             (accept && !accept(volume, argument)))
             continue;
-        long long size = volume_size(store, name);
         struct error failure;
         /* One that is used by now stays. */
-        if (volume_remove(store, name, true, &failure) == 0) {
-            *bytes += size;
+        if (volume_remove_counting(store, name, true, bytes, &failure) == 0) {
             json_array_append_new(removed, json_string(name));
         } else if (failure.code != EBUSY) {
             *err = failure;
@@ -125,5 +100,8 @@ json_t *volume_prune(struct volume_store *store, bool all,
         }
     }
     json_decref(list);
-    return removed;
+    if (volume_sweep(store, bytes, err) == 0)
+        return removed;
+    json_decref(removed);
+    return NULL;
 }

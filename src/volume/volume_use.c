@@ -96,10 +96,10 @@ static int run_mount(const char *name, const char *path, json_t *options, struct
     return 0;
 }
 
-static bool is_mounted(const char *path)
+bool volume_is_mounted(int directory, const char *path)
 {
     struct statx status;
-    return statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, STATX_TYPE, &status) == 0 &&
+    return statx(directory, path, AT_SYMLINK_NOFOLLOW, STATX_TYPE, &status) == 0 &&
            (status.stx_attributes & STATX_ATTR_MOUNT_ROOT);
 }
 
@@ -123,7 +123,7 @@ int volume_mount(struct volume_store *store, const char *name, const char *conta
                                          "UPDATE volume_use SET mounted = 1 WHERE volume = ? AND"
                                          " container = ?",
                                          "tt", name, container);
-        if (result == 0 && !is_mounted(path))
+        if (result == 0 && !volume_is_mounted(AT_FDCWD, path))
             result = run_mount(name, path, options, err);
     }
     json_decref(options);
@@ -144,7 +144,7 @@ static int unmount_one(struct volume_store *store, const char *name, const char 
         store->database, err, "SELECT 1 FROM volume_use WHERE volume = ? AND mounted", "t", name);
     int used = others ? database_step(store->database, others, err) : -1;
     scope_free char *path = volume_data_path(store, name);
-    if (used == 0 && is_mounted(path) && umount2(path, MNT_DETACH) < 0)
+    if (used == 0 && volume_is_mounted(AT_FDCWD, path) && umount2(path, MNT_DETACH) < 0)
         return error_set(err, errno, "volume '%s': can't unmount %s", name, path);
     return used < 0 ? -1 : 0;
 }
@@ -156,10 +156,11 @@ int volume_unmount(struct volume_store *store, const char *container, struct err
         return -1;
     size_t i;
     int result = 0;
-    json_array_foreach(uses, i,
-                       use) if (result == 0 &&
-                                strcmp(json_string_value(json_array_get(use, 2)), "{}") != 0)
-        result = unmount_one(store, json_string_value(json_array_get(use, 0)), container, err);
+    json_array_foreach(uses, i, use)
+    {
+        if (result == 0 && strcmp(json_string_value(json_array_get(use, 2)), "{}") != 0)
+            result = unmount_one(store, json_string_value(json_array_get(use, 0)), container, err);
+    }
     json_decref(uses);
     return result;
 }
