@@ -192,6 +192,55 @@ static void what_kills_leave_is_repaired(void **state)
     free(orphan);
 }
 
+/* Two containers that start at once find the whole of the image's directory, each file once. */
+static void a_race_fills_a_volume_once(void **state)
+{
+    struct place *place = *state;
+    struct error err;
+    struct stat one, two;
+    char *image = memory_format("%s/image", place->directory);
+    assert_int_equal(mkdir(image, 0700), 0);
+    int source = open(image, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    free(image);
+    assert_int_equal(fchmod(source, 01777), 0);
+    assert_int_equal(mkdirat(source, "below", 0750), 0);
+    int file = openat(source, "below/file", O_WRONLY | O_CREAT | O_CLOEXEC, 0640);
+    assert_int_equal(write(file, "text", 4), 4);
+    close(file);
+    assert_int_equal(linkat(source, "below/file", source, "other", 0), 0);
+    assert_int_equal(symlinkat("below", source, "link"), 0);
+    assert_int_equal(create(place, "filled", NULL), 0);
+    pid_t pids[2];
+    close_place(place);
+    for (int i = 0; i < 2; i++)
+        if ((pids[i] = fork()) == 0) {
+            open_place(place);
+            _exit(volume_populate(&place->store, "filled", source, &err) == 0 ? 0 : 1);
+        }
+    for (int i = 0; i < 2; i++) {
+        int status;
+        assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);
+        assert_int_equal(status, 0);
+    }
+    close(source);
+    open_place(place);
+    char *path = volume_data_path(&place->store, "filled");
+    int data = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    free(path);
+    assert_int_equal(fstat(data, &one), 0);
+    assert_int_equal(one.st_mode & 07777, 01777);
+    assert_int_equal(fstatat(data, "below/file", &one, 0), 0);
+    assert_int_equal(fstatat(data, "other", &two, 0), 0);
+    assert_int_equal(one.st_ino, two.st_ino);
+    assert_int_equal(one.st_size, 4);
+    assert_int_equal(one.st_mode & 07777, 0640);
+    assert_int_equal(fstatat(data, "link", &two, AT_SYMLINK_NOFOLLOW), 0);
+    assert_true(S_ISLNK(two.st_mode));
+    assert_int_equal(faccessat(data, "../ready", F_OK, 0), -1);
+    assert_int_equal(faccessat(data, "../copying", F_OK, 0), -1);
+    close(data);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -200,6 +249,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_used_volume_stays, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_deep_tree_is_removed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_kills_leave_is_repaired, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_race_fills_a_volume_once, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
