@@ -18,7 +18,9 @@
  *
  * Digests are texts, "sha256:" and 64 lower-case hexadecimal digits. Times are seconds since 1970,
  * sizes bytes. Functions may be called by one thread at a time for each store handle, except those
- * on a struct image_ingest or image_unpack: each of these may be used by a thread of its own. */
+ * on a struct image_ingest or image_unpack: each of these may be used by a thread of its own. None
+ * of them waits long but image_unpack_commit(), image_layers(), and image_ingest_begin() where
+ * another process writes the same blob. */
 #ifndef HULL_IMAGE_IMAGE_H
 #define HULL_IMAGE_IMAGE_H
 
@@ -242,15 +244,15 @@ struct image_unpack;
  * not known. If a broken-off download of the same digest is there, it goes on after that; see
  * image_ingest_offset(). If another process is just writing the same blob, waits for its end, and
  * then the blob may be there: returns 1 with *ingest NULL (held by the lease).
- * unpack, unless NULL, receives all bytes too, those of the partial blob first; see
- * image_unpack_begin(). It stays the caller's. */
+ * unpack, unless NULL, reads all bytes from the file as they arrive, those of the partial blob
+ * first; it stays the caller's, and must be ended (committed or aborted) after this ingest is. */
 int image_ingest_begin(struct image_store *store, struct image_lease *lease, const char *digest,
                        int64_t size, struct image_unpack *unpack, struct image_ingest **ingest,
                        struct error *err);
 /* How many bytes are there already: ask for "Range: bytes=OFFSET-". They are part of the digest. */
 int64_t image_ingest_offset(const struct image_ingest *ingest);
-/* Forgets all that is there and begins at 0, for a server that knows no ranges. If an unpack was
- * given, it is begun anew as well. */
+/* Forgets all that is there and begins at 0, for a server that knows no ranges. An unpack goes on
+ * where it was: the same bytes are expected again. */
 int image_ingest_restart(struct image_ingest *ingest, struct error *err);
 /* More than size bytes is an error at once, and so is a full disk. */
 int image_ingest_write(struct image_ingest *ingest, const void *bytes, size_t count,
@@ -282,23 +284,30 @@ struct image_limits {
                         (at most 1032) can't exceed; zstd can */
 };
 
-/* Begins to unpack a layer from its compressed bytes as they arrive: a thread decompresses and
- * hashes, another one writes. diff_id is the digest that the uncompressed stream must have. The
- * compression is seen from the first bytes. Returns 1 and *unpack NULL if the layer with this
- * chain id is there already (held by the lease). */
+/* Begins to unpack a layer. The bytes come from an ingest, whose file it follows as it grows (give
+ * it to image_ingest_begin()), or from a blob that is there (image_unpack_blob()); the compression
+ * is seen from the first of them. Threads of its own decompress, hash and write, so that neither
+ * image_ingest_write() waits for them nor a bound of memory is needed. diff_id is the digest that
+ * the uncompressed stream must have. Returns 1 and *unpack NULL if the layer with this chain id is
+ * there already (held by the lease then). progress and item (see struct image_progress) may be
+ * NULL. */
 int image_unpack_begin(struct image_store *store, struct image_lease *lease, const char *chain_id,
                        const char *diff_id, const struct image_limits *limits,
+                       const struct image_progress *progress, const char *item,
                        struct image_unpack **unpack, struct error *err);
-/* Takes bytes and returns when they are in the pipeline (blocks while it is full). After a failure
- * further calls fail with the same error. */
-int image_unpack_write(struct image_unpack *unpack, const void *bytes, size_t count,
-                       struct error *err);
-/* All bytes were given: waits for the pipeline, verifies the diff id, and moves the layer into its
- * place. The layers below (its parents) must be in their places: directories that the archive uses
- * without describing them get their attributes from there. parent is the chain id of the layer
- * below, or NULL. Frees unpack, also when it fails; then nothing is left. */
-int image_unpack_commit(struct image_unpack *unpack, const char *parent, struct error *err);
-void image_unpack_abort(struct image_unpack *unpack); /* frees; NULL is borne */
+/* Takes the bytes from a blob of the store. */
+int image_unpack_blob(struct image_unpack *unpack, const char *digest, struct error *err);
+/* Waits for the end, verifies the diff id, and moves the layer into its place. Where the bytes come
+ * from an ingest, call it after image_ingest_commit(); if that failed, or was aborted, this fails.
+ * The layers below must be in their places: directories that the archive uses without describing
+ * them get their attributes from there. parents are their diff ids, bottom first (parent_count of
+ * them; the chain id given at the beginning is that of parents and diff_id). Frees unpack, also
+ * when it fails; then nothing is left. */
+int image_unpack_commit(struct image_unpack *unpack, const char (*parents)[IMAGE_DIGEST_SIZE],
+                        size_t parent_count, struct error *err);
+/* Whether it has failed already, so that a download needn't go on: -1 with the error, or 0. */
+int image_unpack_status(struct image_unpack *unpack, struct error *err);
+void image_unpack_abort(struct image_unpack *unpack); /* stops, removes, frees; NULL is borne */
 
 /* The chain id of layers 0 … count - 1 (OCI image-spec, config, "Layer ChainID"). */
 void image_chain_id(const char (*diff_ids)[IMAGE_DIGEST_SIZE], size_t count,
