@@ -1,7 +1,9 @@
 /* Manifests and configurations as registries and archives give them: nothing in them is believed.
  * OCI image-spec 1.1 (manifest, descriptor, config); Docker's image manifest version 2, schema 2.
  */
+#include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/memory.h"
 #include "base/scope.h"

@@ -93,6 +93,20 @@ const char *store_format_time(int64_t time, char text[32]);
 /* The layer's recorded size, or -1 if it isn't unpacked. */
 int64_t store_layer_size(struct image_store *store, const char *chain_id);
 bool store_layer_exists(struct image_store *store, const char *chain_id);
+/* Makes what is at directory (below the store) the layer; see image_unpack_commit(). Under the
+ * shared lock, by whoever has a lease of it. Another one may have come first. */
+int store_layer_place(struct image_store *store, const char *directory, const char *chain_id,
+                      const char *diff_id, int64_t size, int64_t entries, struct error *err);
+/* Directories that no entry described get the attributes that they have in the layers below. */
+int store_layer_inherit(struct image_store *store, int layer, char *const *implicit,
+                        size_t implicit_count, const char (*parents)[IMAGE_DIGEST_SIZE],
+                        size_t parent_count, struct error *err);
+/* Unpacks what is missing of an image whose blobs are there, held by the lease. */
+int store_unpack_layers(struct image_store *store, struct image_lease *lease,
+                        const struct image *image, const struct image_progress *progress,
+                        struct error *err);
+/* Whether overlayfs' attributes are user.overlay.*: trusted ones need the first user namespace. */
+bool store_uses_user_xattrs(void);
 /* The fresh layers of an image are on the disk now. */
 void store_layers_settle(struct image_store *store, const struct image *image);
 
