@@ -53,10 +53,9 @@ int archive_extract_file(int root, int fd, const struct archive_extract_options 
                          struct archive_extract_result *result, struct error *err);
 
 struct archive_tree_options {
-    bool layer;          /* the tree is an overlay's upper directory: whiteouts become tar's */
-    bool no_user_xattrs; /* leaves out user.overlay.* only, or with this all user.* */
-    const char *prefix;  /* in front of each name, with its slash; NULL: "" */
-    const char *rename;  /* the last component of path under another name; NULL: as it is */
+    bool layer;         /* the tree is an overlay's upper directory: whiteouts become tar's */
+    const char *prefix; /* in front of each name, with its slash; NULL: "" */
+    const char *rename; /* the last component of path under another name; NULL: as it is */
     const struct warnings *warnings; /* sockets are told to these, and left out */
 };
 /* Writes the tree at path below the directory root ("" or ".": all of root, without an entry of its

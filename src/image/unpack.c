@@ -25,7 +25,7 @@
 struct image_unpack {
     struct image_store *store;
     struct image_lease *lease;
-    char chain_id[IMAGE_DIGEST_SIZE], diff_id[IMAGE_DIGEST_SIZE];
+    char chain_id[IMAGE_DIGEST_SIZE], diff_id[IMAGE_DIGEST_SIZE]; /* "": not known yet */
     struct image_limits limits;
     const struct image_progress *progress;
     char *item;
@@ -45,6 +45,7 @@ struct image_unpack {
     size_t lengths[PIECES];
     unsigned int filled, emptied; /* pieces so far */
     bool last;                    /* no piece comes after those filled */
+    enum image_compression compression;
 
     /* The writing thread's. */
     struct digest digest;
@@ -139,6 +140,7 @@ static void *decompress(void *argument)
         unpack->last = count == 0;
         unlock_and_tell(unpack);
     }
+    unpack->compression = decompressor_kind(decompressor);
     decompressor_free(decompressor);
     return NULL;
 }
@@ -308,26 +310,21 @@ static void free_unpack(struct image_unpack *unpack)
     free(unpack);
 }
 
-int image_unpack_begin(struct image_store *store, struct image_lease *lease, const char *chain_id,
-                       const char *diff_id, const struct image_limits *limits,
-                       const struct image_progress *progress, const char *item,
-                       struct image_unpack **result, struct error *err)
+static int begin(struct image_store *store, struct image_lease *lease, const char *chain_id,
+                 const char *diff_id, const struct image_limits *limits,
+                 struct image_unpack **result, struct error *err)
 {
-    *result = NULL;
-    if (!reference_is_digest(chain_id) || !reference_is_digest(diff_id))
-        return error_set(err, 0, "'%.100s' is not a sha256 digest", diff_id);
     struct image_unpack *unpack = memory_allocate(1, sizeof *unpack);
+    *result = NULL;
     unpack->store = store;
     unpack->lease = lease;
-    unpack->progress = progress;
-    unpack->item = item ? memory_copy_string(item) : NULL;
     unpack->source = unpack->directory = -1;
     strcpy(unpack->chain_id, chain_id);
     strcpy(unpack->diff_id, diff_id);
     pthread_mutex_init(&unpack->mutex, NULL);
     pthread_cond_init(&unpack->changed, NULL);
     choose_limits(unpack, limits);
-    int status = claim(unpack, err);
+    int status = *chain_id ? claim(unpack, err) : 0;
     if (status == 0)
         status = make_place(unpack, err);
     if (status != 0) {
@@ -337,6 +334,29 @@ int image_unpack_begin(struct image_store *store, struct image_lease *lease, con
     digest_begin(&unpack->digest);
     *result = unpack;
     return 0;
+}
+
+int image_unpack_begin(struct image_store *store, struct image_lease *lease, const char *chain_id,
+                       const char *diff_id, const struct image_limits *limits,
+                       const struct image_progress *progress, const char *item,
+                       struct image_unpack **unpack, struct error *err)
+{
+    *unpack = NULL;
+    if (!reference_is_digest(chain_id) || !reference_is_digest(diff_id))
+        return error_set(err, 0, "'%.100s' is not a sha256 digest", diff_id);
+    int status = begin(store, lease, chain_id, diff_id, limits, unpack, err);
+    if (status == 0) {
+        (*unpack)->progress = progress;
+        (*unpack)->item = item ? memory_copy_string(item) : NULL;
+    }
+    return status;
+}
+
+int unpack_begin_unknown(struct image_store *store, struct image_lease *lease,
+                         const struct image_limits *limits, struct image_unpack **unpack,
+                         struct error *err)
+{
+    return begin(store, lease, "", "", limits, unpack, err);
 }
 
 static void wait_for_threads(struct image_unpack *unpack)
@@ -355,7 +375,9 @@ int image_unpack_status(struct image_unpack *unpack, struct error *err)
     if (failed && err)
         *err = unpack->error;
     pthread_mutex_unlock(&unpack->mutex);
-    return failed ? error_wrap(err, "layer %.19s", unpack->diff_id) : 0;
+    if (failed && *unpack->diff_id)
+        error_wrap(err, "layer %.19s", unpack->diff_id);
+    return failed ? -1 : 0;
 }
 
 static int verify(struct image_unpack *unpack, struct error *err)
@@ -367,12 +389,25 @@ static int verify(struct image_unpack *unpack, struct error *err)
         return -1;
     char found[IMAGE_DIGEST_SIZE];
     digest_finish(&unpack->digest, found);
+    if (!*unpack->diff_id)
+        strcpy(unpack->diff_id, found);
     if (strcmp(found, unpack->diff_id) != 0)
         return error_set(err, 0,
                          "layer %.19s: unpacked its digest is %s instead of %s (the image's "
                          "configuration isn't that of its layers)",
                          unpack->diff_id, found, unpack->diff_id);
     return 0;
+}
+
+static void name_chain(struct image_unpack *unpack, const char (*parents)[IMAGE_DIGEST_SIZE],
+                       size_t parent_count)
+{
+    char(*chain)[IMAGE_DIGEST_SIZE] = memory_allocate(parent_count + 1, sizeof *chain);
+    if (parent_count)
+        memcpy(chain, parents, parent_count * sizeof *chain);
+    strcpy(chain[parent_count], unpack->diff_id);
+    image_chain_id((const char(*)[IMAGE_DIGEST_SIZE])chain, parent_count + 1, unpack->chain_id);
+    free(chain);
 }
 
 static int place_layer(struct image_unpack *unpack, const char (*parents)[IMAGE_DIGEST_SIZE],
@@ -384,6 +419,11 @@ static int place_layer(struct image_unpack *unpack, const char (*parents)[IMAGE_
     scope_close int held = store_lock(unpack->store, STORE_LOCK_SHARED, err);
     if (held < 0)
         return -1;
+    if (!*unpack->chain_id) {
+        name_chain(unpack, parents, parent_count);
+        if (store_lease_hold(unpack->lease, "layer", unpack->chain_id, err) < 0)
+            return -1;
+    }
     return store_layer_place(unpack->store, unpack->place, unpack->chain_id, unpack->diff_id,
                              unpack->result.bytes, unpack->result.entries, err);
 }
@@ -394,6 +434,22 @@ int image_unpack_commit(struct image_unpack *unpack, const char (*parents)[IMAGE
     int status = verify(unpack, err);
     if (status == 0 && place_layer(unpack, parents, parent_count, err) < 0)
         status = error_wrap(err, "layer %.19s", unpack->diff_id);
+    if (status == 0)
+        free_unpack(unpack);
+    else
+        image_unpack_abort(unpack);
+    return status;
+}
+
+int unpack_commit_unknown(struct image_unpack *unpack, const char (*parents)[IMAGE_DIGEST_SIZE],
+                          size_t parent_count, char diff_id[IMAGE_DIGEST_SIZE],
+                          enum image_compression *compression, struct error *err)
+{
+    int status = verify(unpack, err);
+    if (status == 0)
+        status = place_layer(unpack, parents, parent_count, err);
+    strcpy(diff_id, unpack->diff_id);
+    *compression = unpack->compression;
     if (status == 0)
         free_unpack(unpack);
     else
