@@ -23,9 +23,10 @@ json_t *settings_merge(const json_t *settings, const json_t *image, struct error
  * the API's HostConfig.Mounts: {"Type": "bind"|"volume"|"tmpfs", "Source", "Target", "ReadOnly",
  * "BindOptions", "VolumeOptions", "TmpfsOptions"}. An anonymous volume has no Source. Options of
  * `-v` that have no member there stand in "Options", a list of texts: a tmpfs's own, "z", "Z",
- * "exec", "nosuid" …. A target is there once: what a user gave stands in for the image's volume, and
- * two of a user's for one target are an error. VolumesFrom is the engine's to add, with the same
- * precedence as the image's volumes. */
+ * "exec", "nosuid" …. A bind of -v has BindOptions.CreateMountpoint: a source that isn't there is
+ * made, as a directory. A target is there once: what a user gave stands in for the image's volume,
+ * and two of a user's for one target are an error. VolumesFrom is the engine's to add, with the
+ * same precedence as the image's volumes. */
 json_t *settings_list_mounts(const json_t *settings, struct error *err);
 
 #endif

@@ -28,9 +28,9 @@ struct spec_input {
     const char *network_namespace, *pid_namespace, *ipc_namespace;
     const char *shm_directory; /* bound at /dev/shm: of a shared IPC namespace; or NULL */
     const char *init;          /* for HostConfig.Init: spec_find_init(); or NULL */
-    const char *cgroups_path;  /* NULL: "/hull/ID", below HostConfig.CgroupParent if that is given */
-    bool systemd_cgroup;       /* cgroups_path is made for systemd: "SLICE:hull:ID" */
-    bool rootless;             /* hull is not the host's root */
+    const char *cgroups_path; /* NULL: "/hull/ID", below HostConfig.CgroupParent if that is given */
+    bool systemd_cgroup;      /* cgroups_path is made for systemd: "SLICE:hull:ID" */
+    bool rootless;            /* hull is not the host's root */
     /* Where CDI's specifications lie, the last directory winning; NULL: /etc/cdi, /var/run/cdi */
     const char *const *cdi_directories;
     size_t cdi_directory_count;
