@@ -27,7 +27,9 @@ struct spec_input {
      * IpcMode "container:…" (or "shareable" that another has made); NULL: as the mode says. */
     const char *network_namespace, *pid_namespace, *ipc_namespace;
     const char *shm_directory; /* bound at /dev/shm: of a shared IPC namespace; or NULL */
-    const char *init;          /* for HostConfig.Init: spec_find_init(); or NULL */
+    /* For UsernsMode "private" and "auto": as linux.uidMappings and linux.gidMappings want them. */
+    const json_t *uid_mappings, *gid_mappings;
+    const char *init;         /* for HostConfig.Init: spec_find_init(); or NULL */
     const char *cgroups_path; /* NULL: "/hull/ID", below HostConfig.CgroupParent if that is given */
     bool systemd_cgroup;      /* cgroups_path is made for systemd: "SLICE:hull:ID" */
     bool rootless;            /* hull is not the host's root */
@@ -47,14 +49,17 @@ char *spec_find_init(struct error *err);
 /* Who "USER[:GROUP]" is by the /etc/passwd and /etc/group below the layers. */
 struct spec_user {
     unsigned int uid, gid;
-    unsigned int *groups; /* supplementary, of the user; the caller frees */
+    unsigned int *groups; /* supplementary: those of /etc/group, if no GROUP is given */
     size_t group_count;
-    char *home; /* of /etc/passwd, or NULL; the caller frees */
+    char *home, *name; /* of /etc/passwd, or NULL */
 };
 /* text NULL or "": root. Numbers needn't be known to the image; names must. */
 int spec_look_up_user(const char *const *layers, size_t layer_count, const char *text,
                       struct spec_user *user, struct error *err);
 void spec_release_user(struct spec_user *user);
+/* The number of a group, which may be given by name. */
+int spec_look_up_group(const char *const *layers, size_t layer_count, const char *text,
+                       unsigned int *gid, struct error *err);
 
 /* The default profile of seccomp for these capabilities ("CAP_SYS_ADMIN" …, an array), as
  * linux.seccomp wants it. */
