@@ -1,12 +1,11 @@
 /* Which capabilities the program has. */
-#include <fcntl.h>
-#include <stdlib.h>
+#include <linux/capability.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
-#include "base/file.h"
-#include "base/scope.h"
 #include "engine/spec_internal.h"
 #include "oci/config.h"
 
@@ -18,18 +17,18 @@ static const char *const defaults[] = {
     "CAP_SETGID",      "CAP_SETPCAP", "CAP_SETUID",           "CAP_SYS_CHROOT",
 };
 
-/* All that the kernel knows. */
+/* All that hull has itself, for nobody can give more. */
 static uint64_t all_capabilities(void)
 {
-    int last = 40; /* CAP_CHECKPOINT_RESTORE, of Linux 5.9 */
-    scope_free char *text =
-        file_read_all(AT_FDCWD, "/proc/sys/kernel/cap_last_cap", 64, NULL, NULL);
-    if (text && atoi(text) > 0 && atoi(text) < 63)
-        last = atoi(text);
-    uint64_t set = 0;
-    for (int i = 0; i <= last; i++)
-        set |= config_capability_name(i) ? (uint64_t)1 << i : 0;
-    return set;
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2] = {{0}};
+    uint64_t set = 0, permitted = UINT64_MAX;
+    if (syscall(SYS_capget, &header, data) == 0)
+        permitted = (uint64_t)data[1].permitted << 32 | data[0].permitted;
+    for (int i = 0; i < 64; i++)
+        if (config_capability_name(i) && prctl(PR_CAPBSET_READ, (unsigned long)i, 0, 0, 0) == 1)
+            set |= (uint64_t)1 << i;
+    return set & permitted;
 }
 
 static uint64_t default_capabilities(void)
