@@ -352,6 +352,11 @@ bool image_type_is_index(const char *media_type);
 int image_config_diff_ids(const void *bytes, size_t length, char (**diff_ids)[IMAGE_DIGEST_SIZE],
                           size_t *count, struct error *err);
 
+/* Applies one instruction of a Dockerfile to an image's "config": CMD, ENTRYPOINT, ENV, EXPOSE,
+ * HEALTHCHECK, LABEL, ONBUILD, STOPSIGNAL, USER, VOLUME or WORKDIR. What `commit` and `import` take
+ * as --change. */
+int image_config_change(json_t *config, const char *instruction, struct error *err);
+
 /* A new image from a container's changes. */
 struct image_commit {
     const struct image *parent; /* NULL: none */
