@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/quantity.h"
 #include "base/scope.h"
-#include "cli/quantity.h"
 #include "cli/run_flags_internal.h"
 
 #define FILE_LIMIT (16 << 20) /* of --env-file and --label-file */

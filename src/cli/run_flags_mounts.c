@@ -5,8 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/quantity.h"
 #include "base/scope.h"
-#include "cli/quantity.h"
 #include "cli/run_flags_internal.h"
 
 /* "./x" and "~/x" as the shell's user means them; everything else stays. */

@@ -3,8 +3,8 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "base/quantity.h"
 #include "base/scope.h"
-#include "cli/quantity.h"
 #include "cli/run_flags_internal.h"
 
 static bool is_address(const char *text, int family)

@@ -2,8 +2,8 @@
 #include <arpa/inet.h>
 #include <string.h>
 
+#include "base/quantity.h"
 #include "base/scope.h"
-#include "cli/quantity.h"
 #include "cli/run_flags_internal.h"
 
 struct range {

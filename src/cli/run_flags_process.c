@@ -4,8 +4,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/quantity.h"
 #include "base/scope.h"
-#include "cli/quantity.h"
 #include "cli/run_flags_internal.h"
 
 /* NAME alone stands for hull's own variable; one that hull hasn't stays a name alone, which unsets

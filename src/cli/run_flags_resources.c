@@ -2,8 +2,8 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "base/quantity.h"
 #include "base/scope.h"
-#include "cli/quantity.h"
 #include "cli/run_flags_internal.h"
 
 static int add_cpus(struct run_flags *flags)

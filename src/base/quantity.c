@@ -1,4 +1,4 @@
-#include "cli/quantity.h"
+#include "base/quantity.h"
 
 #include <ctype.h>
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* How people write sizes, durations and numbers on a command line; docker's spellings. */
-#ifndef HULL_CLI_QUANTITY_H
-#define HULL_CLI_QUANTITY_H
+#ifndef HULL_BASE_QUANTITY_H
+#define HULL_BASE_QUANTITY_H
 
 #include <stdbool.h>
 #include <stdint.h>

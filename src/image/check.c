@@ -1,0 +1,240 @@
+/* The store's invariants, verified. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include "base/memory.h"
+#include "base/scope.h"
+#include "image/store.h"
+
+#define PIECE_SIZE (1u << 20)
+
+struct check {
+    struct image_store *store;
+    bool quick;
+    void (*report)(const char *fault, void *context);
+    void *context;
+    int faults;
+    struct store_set held;   /* blobs that images need */
+    struct store_set layers; /* names of layers that images need */
+};
+
+__attribute__((format(printf, 2, 3))) static void fault(struct check *check, const char *format,
+                                                        ...)
+{
+    char text[ERROR_TEXT_SIZE];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    check->faults++;
+    if (check->report)
+        check->report(text, check->context);
+}
+
+static void check_layer_blob(struct check *check, const struct image *image,
+                             const struct image_descriptor *layer)
+{
+    struct stat status;
+    store_set_add(&check->held, layer->digest);
+    if (fstatat(check->store->fd, store_blob_path(layer->digest).text, &status,
+                AT_SYMLINK_NOFOLLOW) < 0)
+        fault(check, "image %.19s: layer %s is missing", image->id, layer->digest);
+    else if (status.st_size != layer->size)
+        fault(check, "image %.19s: layer %s has %lld bytes instead of %lld", image->id,
+              layer->digest, (long long)status.st_size, (long long)layer->size);
+}
+
+static void check_manifest(struct check *check, const char *manifest, const char *holder)
+{
+    scope_image struct image image = {0};
+    struct error err = {0};
+    if (!*manifest) {
+        fault(check, "%s leads to no manifest", holder);
+        return;
+    }
+    store_set_add(&check->held, manifest);
+    if (store_image_read_manifest(check->store, manifest, &image, &err) < 0) {
+        fault(check, "%s: %s", holder, err.text);
+        return;
+    }
+    store_set_add(&check->held, image.id);
+    for (size_t i = 0; i < image.layer_count; i++) {
+        char chain[IMAGE_DIGEST_SIZE], name[STORE_LAYER_NAME_SIZE];
+        check_layer_blob(check, &image, &image.layers[i]);
+        image_chain_id((const char(*)[IMAGE_DIGEST_SIZE])image.diff_ids, i + 1, chain);
+        snprintf(name, sizeof name, "%.24s", digest_hex(chain));
+        store_set_add(&check->layers, name);
+    }
+}
+
+static int check_index(struct check *check, struct error *err)
+{
+    json_t *index = store_index_read(check->store, err), *element;
+    struct store_set names = {0};
+    size_t i;
+    if (!index)
+        return -1;
+    json_array_foreach(json_object_get(index, "manifests"), i, element)
+    {
+        const char *name = store_index_name(element);
+        if (*name && store_set_has(&names, name))
+            fault(check, "the name %s is given twice", name);
+        if (*name)
+            store_set_add(&names, name);
+        check_manifest(check, store_index_digest(element), *name ? name : "an image without name");
+    }
+    json_decref(names.members);
+    json_decref(index);
+    return 0;
+}
+
+static void check_bytes(struct check *check, int directory, const char *name)
+{
+    struct digest sum;
+    char found[IMAGE_DIGEST_SIZE];
+    scope_close int fd = openat(directory, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    scope_free char *piece = memory_allocate(1, PIECE_SIZE);
+    ssize_t count = -1;
+    digest_begin(&sum);
+    while (fd >= 0 && (count = read(fd, piece, PIECE_SIZE)) > 0)
+        digest_update(&sum, piece, (size_t)count);
+    digest_finish(&sum, found);
+    if (count < 0)
+        fault(check, "blob %s can't be read: %s", name, strerror(errno));
+    else if (strcmp(digest_hex(found), name) != 0)
+        fault(check, "blob %s is damaged: its digest is %s", name, found);
+}
+
+/* Calls visit for each entry of a directory of the store. */
+static int visit_all(struct check *check, const char *path,
+                     void (*visit)(struct check *check, int directory, const char *name),
+                     struct error *err)
+{
+    int fd = openat(check->store->fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    scope_closedir DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+    struct dirent *entry;
+    if (!stream)
+        return error_set(err, errno, "image store %s: can't read %s", check->store->directory,
+                         path);
+    while ((entry = readdir(stream)))
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            visit(check, fd, entry->d_name);
+    return 0;
+}
+
+static void visit_blob(struct check *check, int directory, const char *name)
+{
+    char digest[IMAGE_DIGEST_SIZE];
+    snprintf(digest, sizeof digest, "sha256:%.64s", name);
+    if (strlen(name) != 64 || !reference_is_digest(digest)) {
+        fault(check, "blobs/sha256/%s is no blob", name);
+        return;
+    }
+    if (!check->quick)
+        check_bytes(check, directory, name);
+    if (!store_set_has(&check->held, digest))
+        fault(check, "blob %s belongs to nothing (hull image prune removes it)", digest);
+}
+
+static void visit_layer(struct check *check, int directory, const char *name)
+{
+    struct store_path path;
+    struct stat status;
+    char chain[IMAGE_DIGEST_SIZE];
+    snprintf(chain, sizeof chain, "sha256:%.24s", name);
+    path = store_layer_info_path(chain, false);
+    if (fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(status.st_mode) ||
+        strlen(name) != STORE_LAYER_NAME_SIZE - 1)
+        fault(check, "layers/%s is no layer", name);
+    else if (faccessat(check->store->fd, path.text, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+        fault(check, "layer %s isn't acknowledged (hull image prune removes it)", name);
+    else if (!store_set_has(&check->layers, name))
+        fault(check, "layer %s belongs to nothing (hull image prune removes it)", name);
+}
+
+static void visit_info(struct check *check, int directory, const char *name)
+{
+    char path[64];
+    (void)directory;
+    snprintf(path, sizeof path, "layers/%.24s", name);
+    if (faccessat(check->store->fd, path, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+        fault(check, "layer-info/%s is about no layer", name);
+}
+
+static void visit_ingest(struct check *check, int directory, const char *name)
+{
+    scope_close int fd = openat(directory, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+        fault(check, "ingest/%s is left of a process that is gone", name);
+}
+
+static void visit_lease(struct check *check, int directory, const char *name)
+{
+    (void)directory;
+    if (strncmp(name, "pull.", 5) == 0 && !store_lease_is_alive(check->store, name))
+        fault(check, "lease %s is left of a process that is gone", name);
+    else if (strncmp(name, "pull.", 5) != 0 && strncmp(name, "keep.", 5) != 0)
+        fault(check, "leases/%s is no lease", name);
+}
+
+static void visit_unpack(struct check *check, int directory, const char *name)
+{
+    char lease[32] = "pull.";
+    (void)directory;
+    if (sscanf(name, "pull.%16[0-9a-f].", lease + 5) != 1 ||
+        !store_lease_is_alive(check->store, lease))
+        fault(check, "unpack/%s is left of a process that is gone", name);
+}
+
+static int check_holders(struct check *check, struct error *err)
+{
+    struct image_lease_holder *holders;
+    size_t count;
+    if (image_lease_list(check->store, &holders, &count, err) < 0)
+        return -1;
+    image_lease_holders_free(holders, count);
+    struct store_set layers = {0};
+    /* What they hold counts as known. Running pulls are left alone too. */
+    int status = store_lease_roots(check->store, &check->held, &layers, err);
+    const char *chain;
+    json_t *ignored;
+    json_object_foreach(layers.members, chain, ignored)
+    {
+        char name[STORE_LAYER_NAME_SIZE];
+        snprintf(name, sizeof name, "%.24s", digest_hex(chain));
+        store_set_add(&check->layers, name);
+    }
+    json_decref(layers.members);
+    return status;
+}
+
+static int check_all(struct check *check, struct error *err)
+{
+    if (check_index(check, err) < 0 || visit_all(check, "leases", visit_lease, err) < 0 ||
+        check_holders(check, err) < 0)
+        return -1;
+    if (visit_all(check, "blobs/sha256", visit_blob, err) < 0 ||
+        visit_all(check, "layers", visit_layer, err) < 0 ||
+        visit_all(check, "layer-info", visit_info, err) < 0 ||
+        visit_all(check, "ingest", visit_ingest, err) < 0)
+        return -1;
+    return visit_all(check, "unpack", visit_unpack, err);
+}
+
+int image_store_check(struct image_store *store, bool quick,
+                      void (*report)(const char *fault, void *context), void *context,
+                      struct error *err)
+{
+    struct check check = {.store = store, .quick = quick, .report = report, .context = context};
+    scope_close int lock = store_lock(store, STORE_LOCK_EXCLUSIVE, err);
+    if (lock < 0)
+        return -1;
+    int status = check_all(&check, err);
+    json_decref(check.held.members);
+    json_decref(check.layers.members);
+    return status < 0 ? -1 : check.faults;
+}

@@ -1,0 +1,213 @@
+/* Removing images by docker's rules, and pruning. */
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/scope.h"
+#include "image/store.h"
+
+static void free_strings(char **strings, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        free(strings[i]);
+    free(strings);
+}
+
+void image_removal_release(struct image_removal *removal)
+{
+    free_strings(removal->untagged, removal->untagged_count);
+    free_strings(removal->deleted, removal->deleted_count);
+    *removal = (struct image_removal){0};
+}
+
+static void note_untagged(struct image_removal *removal, const char *name)
+{
+    struct reference reference;
+    char text[REFERENCE_TEXT_SIZE];
+    bool valid = reference_parse(name, &reference, NULL) == 0;
+    store_removal_add(&removal->untagged, &removal->untagged_count,
+                      valid ? reference_format_familiar(&reference, text) : name);
+}
+
+/* Who holds an image, among the leases of containers. */
+struct holders {
+    struct image_lease_holder *list;
+    size_t count;
+};
+
+static const struct image_lease_holder *find_holder(const struct holders *holders, const char *id)
+{
+    for (size_t i = 0; i < holders->count; i++)
+        if (strcmp(holders->list[i].image, id) == 0)
+            return &holders->list[i];
+    return NULL;
+}
+
+static bool has_several_repositories(const struct image *image)
+{
+    for (size_t i = 1; i < image->name_count; i++) {
+        size_t length = (size_t)(strrchr(image->names[0], ':') - image->names[0]);
+        if (strncmp(image->names[i], image->names[0], length + 1) != 0)
+            return true;
+    }
+    return false;
+}
+
+static void drop_all_elements(struct image_store *store, json_t *index, const struct image *image)
+{
+    json_t *manifests = json_object_get(index, "manifests");
+    for (size_t i = json_array_size(manifests); i-- > 0;) {
+        scope_image struct image other = {0};
+        const char *digest = store_index_digest(json_array_get(manifests, i));
+        if (strcmp(digest, image->manifest_digest) == 0 ||
+            (store_image_read_manifest(store, digest, &other, NULL) == 0 &&
+             strcmp(other.id, image->id) == 0))
+            json_array_remove(manifests, i);
+    }
+}
+
+static int check_holder(const struct image *image, const struct holders *holders, bool force,
+                        const char *text, struct error *err)
+{
+    const struct image_lease_holder *holder = find_holder(holders, image->id);
+    if (!holder || force)
+        return 0;
+    return error_set(err, 0,
+                     "image %s is used by container %s (%.12s); remove the container first, or "
+                     "force it with -f",
+                     text, holder->label, holder->owner);
+}
+
+/* Takes names off, and the image out with the last. */
+static int remove_from_index(struct image_store *store, json_t *index, const struct image *image,
+                             const char *text, bool by_name, bool force,
+                             const struct holders *holders, struct image_removal *removal,
+                             struct error *err)
+{
+    const char *name = NULL;
+    struct reference reference;
+    char formatted[REFERENCE_TEXT_SIZE];
+    if (by_name) {
+        name = text;
+        if (reference_parse(text, &reference, NULL) == 0 && !*reference.digest) {
+            reference_default_tag(&reference);
+            name = reference_format(&reference, formatted);
+        }
+        if (!store_index_find(index, name))
+            name = store_index_find(index, text) ? text : NULL;
+    }
+    if (name && image->name_count > 1) {
+        note_untagged(removal, name);
+        store_index_untag(index, name);
+        return 0;
+    }
+    if (!by_name && has_several_repositories(image) && !force)
+        return error_set(err, 0,
+                         "image %s has names in several repositories (remove them by name, or "
+                         "force it with -f)",
+                         text);
+    if (check_holder(image, holders, force, text, err) < 0)
+        return -1;
+    for (size_t i = 0; i < image->name_count; i++)
+        note_untagged(removal, image->names[i]);
+    for (size_t i = 0; i < image->digest_count; i++)
+        note_untagged(removal, image->digests[i]);
+    drop_all_elements(store, index, image);
+    /* What a container holds stays until its lease ends. */
+    if (!find_holder(holders, image->id))
+        store_removal_add(&removal->deleted, &removal->deleted_count, image->id);
+    return 0;
+}
+
+/* An image whose documents are damaged can still be removed by its name. */
+static int remove_damaged(json_t *index, const json_t *element, struct image_removal *removal)
+{
+    scope_free char *digest = memory_copy_string(store_index_digest(element));
+    if (*store_index_name(element))
+        note_untagged(removal, store_index_name(element));
+    store_removal_add(&removal->deleted, &removal->deleted_count, digest);
+    store_index_drop(index, digest);
+    return 0;
+}
+
+static int remove_locked(struct image_store *store, json_t *index, const char *text, bool force,
+                         const struct holders *holders, struct image_removal *removal,
+                         struct error *err)
+{
+    const json_t *element = NULL;
+    bool by_name;
+    scope_image struct image image = {0};
+    int found = store_find_element(store, index, text, &element, &by_name, err);
+    if (found < 0)
+        return -1;
+    if (!found)
+        return error_set(err, 0, "no such image: %s (see 'hull images')", text);
+    int status =
+        store_image_read(store, index, element, &image, NULL) < 0
+            ? remove_damaged(index, element, removal)
+            : remove_from_index(store, index, &image, text, by_name, force, holders, removal, err);
+    if (status < 0 || store_index_write(store, index, err) < 0)
+        return -1;
+    return store_collect(store, index, false, removal, err);
+}
+
+int image_remove(struct image_store *store, const char *text, bool force,
+                 struct image_removal *removal, struct error *err)
+{
+    int status = -1;
+    struct holders holders;
+    if (image_lease_list(store, &holders.list, &holders.count, err) < 0)
+        return -1;
+    {
+        scope_close int lock = store_lock(store, STORE_LOCK_EXCLUSIVE, err);
+        json_t *index = lock < 0 ? NULL : store_index_read(store, err);
+        if (index)
+            status = remove_locked(store, index, text, force, &holders, removal, err);
+        json_decref(index);
+    }
+    image_lease_holders_free(holders.list, holders.count);
+    return status < 0 ? -1 : store_empty_trash(store, err);
+}
+
+static void prune_images(struct image_store *store, json_t *index,
+                         const struct image_prune_options *options, const struct holders *holders,
+                         struct image_removal *removal)
+{
+    scope_image_list struct image_list list = {0};
+    store_index_list(store, index, &list);
+    for (size_t i = 0; i < list.count; i++) {
+        const struct image *image = &list.images[i];
+        if ((image->name_count && !options->all) || find_holder(holders, image->id) ||
+            (options->wanted && !options->wanted(image, options->context)))
+            continue;
+        for (size_t j = 0; j < image->name_count; j++)
+            note_untagged(removal, image->names[j]);
+        for (size_t j = 0; j < image->digest_count; j++)
+            note_untagged(removal, image->digests[j]);
+        store_removal_add(&removal->deleted, &removal->deleted_count, image->id);
+        drop_all_elements(store, index, image);
+    }
+}
+
+int image_prune(struct image_store *store, const struct image_prune_options *options,
+                struct image_removal *removal, struct error *err)
+{
+    int status = -1;
+    struct holders holders;
+    if (image_lease_list(store, &holders.list, &holders.count, err) < 0)
+        return -1;
+    {
+        scope_close int lock = store_lock(store, STORE_LOCK_EXCLUSIVE, err);
+        json_t *index = lock < 0 ? NULL : store_index_read(store, err);
+        if (index) {
+            size_t before = removal->deleted_count;
+            if (options)
+                prune_images(store, index, options, &holders, removal);
+            status = removal->deleted_count > before ? store_index_write(store, index, err) : 0;
+            if (status == 0)
+                status = store_collect(store, index, true, removal, err);
+            json_decref(index);
+        }
+    }
+    image_lease_holders_free(holders.list, holders.count);
+    return status < 0 ? -1 : store_empty_trash(store, err);
+}
