@@ -1,31 +1,29 @@
 /* Runs while building: prints a document made from a program's description.
  *
- *     describe hull-oci man|bash|zsh */
+ *     describe PROGRAM man|bash|zsh */
 #include <stdio.h>
 #include <string.h>
 
 #include "base/describe.h"
+#include "cli/verb.h"
 #include "oci/program.h"
 
-static const struct command_program *const programs[] = {&oci_program};
-
-static const struct command_program *find_program(const char *name)
-{
-    for (size_t i = 0; i < sizeof programs / sizeof *programs; i++)
-        if (strcmp(programs[i]->name, name) == 0)
-            return programs[i];
-    return NULL;
-}
+static const struct {
+    const struct command_program *program;
+    int section; /* of its man page */
+} programs[] = {{&oci_program, 8}, {&cli_program, 1}};
 
 int main(int argc, char **argv)
 {
-    const struct command_program *program = argc == 3 ? find_program(argv[1]) : NULL;
-    if (program && strcmp(argv[2], "man") == 0)
-        describe_man_page(program, HULL_VERSION, stdout);
-    else if (program && strcmp(argv[2], "bash") == 0)
-        describe_bash_completion(program, stdout);
-    else if (program && strcmp(argv[2], "zsh") == 0)
-        describe_zsh_completion(program, stdout);
+    size_t count = sizeof programs / sizeof *programs, i = 0;
+    while (i < count && (argc != 3 || strcmp(programs[i].program->name, argv[1]) != 0))
+        i++;
+    if (i < count && strcmp(argv[2], "man") == 0)
+        describe_man_page(programs[i].program, programs[i].section, HULL_VERSION, stdout);
+    else if (i < count && strcmp(argv[2], "bash") == 0)
+        describe_bash_completion(programs[i].program, stdout);
+    else if (i < count && strcmp(argv[2], "zsh") == 0)
+        describe_zsh_completion(programs[i].program, stdout);
     else {
         fputs("usage: describe PROGRAM man|bash|zsh\n", stderr);
         return 2;

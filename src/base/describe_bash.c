@@ -2,13 +2,6 @@
 
 #include "base/describe.h"
 
-/* "hull-oci" as a part of a shell function's name. */
-static void print_identifier(const char *name, FILE *out)
-{
-    for (; *name; name++)
-        fputc(*name == '-' ? '_' : *name, out);
-}
-
 static void print_names(const struct command_flag *flags, FILE *out)
 {
     for (; flags && flags->name; flags++) {
@@ -42,15 +35,63 @@ static void print_values(const char *scope, const struct command_flag *flags, FI
 
 /* The function that says what follows a flag: it sets kind and values, to nothing where the flag
  * takes no value. Its caller owns both. */
-static void print_value_function(const struct command_program *program, FILE *out)
+static void print_value_function(const struct command_program *program, const char *function,
+                                 FILE *out)
 {
-    fputc('_', out);
-    print_identifier(program->name, out);
+    fprintf(out, "%s", function);
     fputs("_value() { # VERB FLAG\n    kind='' values=''\n    case $1:$2 in\n", out);
-    for (const struct command_verb *const *verb = program->verbs; *verb; verb++)
-        print_values((*verb)->name, (*verb)->flags, out);
+    for (const struct command_verb *const *verb = program->verbs; *verb; verb++) {
+        char scope[DESCRIBE_NAME_SIZE + 2];
+        snprintf(scope, sizeof scope, "'%s'", (*verb)->name);
+        print_values(scope, (*verb)->flags, out);
+    }
     print_values("*", program->flags, out);
     fputs("    esac\n    [[ -n $kind$values ]]\n}\n\n", out);
+}
+
+/* Whether a verb that goes by several names, or names with a group, is among the program's. */
+static bool has_groups(const struct command_program *program)
+{
+    return program->groups && program->groups->name;
+}
+
+static void print_words(const struct command_program *program, const struct command_group *group,
+                        FILE *out)
+{
+    char word[DESCRIBE_NAME_SIZE];
+    for (const struct command_verb *const *verb = program->verbs; *verb; verb++)
+        for (size_t at = 0; (at = describe_next_word(*verb, group, at, word)) > 0;)
+            fprintf(out, "%s ", word);
+}
+
+/* What the words so far mean: a verb goes by its name, whatever alias was typed; of a group alone
+ * the commands are offered. */
+static void print_names_of_verbs(const struct command_program *program, FILE *out)
+{
+    char name[DESCRIBE_NAME_SIZE];
+    fputs("    case $verb in\n", out);
+    for (const struct command_verb *const *verb = program->verbs; *verb; verb++) {
+        if (!describe_get_name(*verb, 1, name))
+            continue;
+        fprintf(out, "    '%s'", name);
+        for (size_t i = 2; describe_get_name(*verb, i, name); i++)
+            fprintf(out, " | '%s'", name);
+        fprintf(out, ") verb='%s' ;;\n", (*verb)->name);
+    }
+    for (const struct command_group *group = program->groups; has_groups(program) && group->name;
+         group++) {
+        fprintf(out, "    '%s') verbs='", group->name);
+        print_words(program, group, out);
+        fputs("' ;;\n", out);
+    }
+    fputs("    esac\n", out);
+}
+
+static void print_group_arms(const struct command_program *program, FILE *out)
+{
+    for (const struct command_group *group = program->groups; has_groups(program) && group->name;
+         group++)
+        fprintf(out, "    '%s') flags='--help -h' names=verbs ;;\n", group->name);
 }
 
 /* The flags of each verb, and whether its first argument is an object's name. */
@@ -58,10 +99,11 @@ static void print_flag_table(const struct command_program *program, FILE *out)
 {
     fputs("    case $verb in\n", out);
     for (const struct command_verb *const *verb = program->verbs; *verb; verb++) {
-        fprintf(out, "    %s) flags='--help -h", (*verb)->name);
+        fprintf(out, "    '%s') flags='--help -h", (*verb)->name);
         print_names((*verb)->flags, out);
         fprintf(out, "'%s ;;\n", describe_completes_objects(*verb) ? " names=yes" : "");
     }
+    print_group_arms(program, out);
     fputs("    help) names=verbs ;;\n    '') flags='--help -h --version -v", out);
     print_names(program->flags, out);
     fputs("' names=verbs ;;\n    esac\n", out);
@@ -69,7 +111,7 @@ static void print_flag_table(const struct command_program *program, FILE *out)
 
 /* Finds the verb and counts its arguments: the words that are neither flags nor their values.
  * bash splits words at equals signs. */
-static void print_word_loop(const char *value_function, FILE *out)
+static void print_word_loop(const char *function, FILE *out)
 {
     fprintf(out,
             "    for ((i = 1; i < COMP_CWORD; i++)); do\n"
@@ -79,9 +121,13 @@ static void print_word_loop(const char *value_function, FILE *out)
             "        elif [[ ${COMP_WORDS[i + 1]} == = ]]; then\n"
             "            ((i += 2))\n"
             "        elif [[ $word == -* ]]; then\n"
-            "            ! %s \"$verb\" \"$word\" || ((i++))\n"
+            "            ! %s_value \"$verb\" \"$word\" || ((i++))\n"
             "        elif [[ -z $verb ]]; then\n"
             "            verb=$word\n"
+            "            %s_verb\n"
+            "        elif [[ \" $groups \" == *\" $verb \"* ]]; then\n"
+            "            verb+=\" $word\"\n"
+            "            %s_verb\n"
             "        else\n"
             "            ((arguments++))\n"
             "        fi\n"
@@ -91,8 +137,8 @@ static void print_word_loop(const char *value_function, FILE *out)
             "    elif [[ $previous == = ]]; then\n"
             "        previous=${COMP_WORDS[COMP_CWORD - 2]}\n"
             "    fi\n"
-            "    %s \"$verb\" \"$previous\"\n",
-            value_function, value_function);
+            "    %s_value \"$verb\" \"$previous\"\n",
+            function, function, function, function);
 }
 
 static void print_replies(const char *list_objects, FILE *out)
@@ -124,30 +170,40 @@ static void print_replies(const char *list_objects, FILE *out)
           out);
 }
 
+/* The function that puts what is known of verb into verb and verbs, which its caller owns. */
+static void print_verb_function(const struct command_program *program, const char *function,
+                                FILE *out)
+{
+    fprintf(out, "%s_verb() {\n    :\n", function);
+    print_names_of_verbs(program, out);
+    fputs("}\n\n", out);
+}
+
 void describe_bash_completion(const struct command_program *program, FILE *out)
 {
+    char function[DESCRIBE_NAME_SIZE];
+    snprintf(function, sizeof function, "_%s", program->name);
+    for (char *at = function; *at; at++)
+        *at = *at == '-' ? '_' : *at;
     fprintf(out, "# bash completion for %s, generated from its description of verbs and flags\n\n",
             program->name);
-    print_value_function(program, out);
-    fputc('_', out);
-    print_identifier(program->name, out);
-    fputs("() {\n"
-          "    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}\n"
-          "    local verb='' word words='' kind values flags='' names='' i arguments=0\n"
-          "    local verbs='",
-          out);
-    for (const struct command_verb *const *verb = program->verbs; *verb; verb++)
-        fprintf(out, "%s ", (*verb)->name);
+    print_value_function(program, function, out);
+    print_verb_function(program, function, out);
+    fprintf(out,
+            "%s() {\n"
+            "    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}\n"
+            "    local verb='' word words='' kind values flags='' names='' i arguments=0\n"
+            "    local groups='",
+            function);
+    for (const struct command_group *group = program->groups; group && group->name; group++)
+        fprintf(out, "%s ", group->name);
+    fputs("' verbs='", out);
+    print_words(program, NULL, out);
+    for (const struct command_group *group = program->groups; group && group->name; group++)
+        fprintf(out, "%s ", group->name);
     fputs("help'\n    COMPREPLY=()\n", out);
-    char value_function[96];
-    int length = snprintf(value_function, sizeof value_function, "_%s_value", program->name);
-    for (int i = 0; i < length; i++)
-        if (value_function[i] == '-')
-            value_function[i] = '_';
-    print_word_loop(value_function, out);
+    print_word_loop(function, out);
     print_flag_table(program, out);
     print_replies(program->list_objects, out);
-    fputs("}\ncomplete -F _", out);
-    print_identifier(program->name, out);
-    fprintf(out, " %s\n", program->name);
+    fprintf(out, "}\ncomplete -F %s %s\n", function, program->name);
 }

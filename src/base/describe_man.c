@@ -3,6 +3,18 @@
 
 #include "base/describe.h"
 
+/* A character beyond ASCII by its number, since troff reads Latin-1; returns its length. */
+static size_t print_character(const char *text, size_t length, FILE *out)
+{
+    unsigned char first = (unsigned char)text[0];
+    size_t size = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+    unsigned int code = first & (0x7f >> size);
+    for (size_t i = 1; i < size && i < length; i++)
+        code = code << 6 | ((unsigned char)text[i] & 0x3f);
+    fprintf(out, "\\[u%04X]", code);
+    return size < length ? size : length;
+}
+
 /* Text as roff wants it: backslashes and hyphens escaped, and no line that begins with a control
  * character. */
 static void print_escaped(const char *text, size_t length, FILE *out)
@@ -16,6 +28,8 @@ static void print_escaped(const char *text, size_t length, FILE *out)
             fputs("\\-", out);
         else if (text[i] == '\'')
             fputs("\\(aq", out);
+        else if ((unsigned char)text[i] >= 0x80)
+            i += print_character(text + i, length - i, out) - 1;
         else
             fputc(text[i], out);
     }
@@ -129,6 +143,18 @@ static void print_usage(const struct command_verb *verb, FILE *out)
     fputc('\n', out);
 }
 
+static void print_aliases(const struct command_verb *verb, FILE *out)
+{
+    char name[DESCRIBE_NAME_SIZE];
+    for (size_t i = 1; describe_get_name(verb, i, name); i++) {
+        fputs(i == 1 ? ".PP\nThe same as \\fB" : ", \\fB", out);
+        print_word(name, out);
+        fputs("\\fR", out);
+    }
+    if (verb->aliases && *verb->aliases)
+        fputs(".\n", out);
+}
+
 static void print_verb(const struct command_verb *verb, FILE *out)
 {
     fputs(".SS ", out);
@@ -140,10 +166,39 @@ static void print_verb(const struct command_verb *verb, FILE *out)
         fputs(".PP\n", out);
         print_description(verb->description, true, out);
     }
+    print_aliases(verb, out);
     print_flags(verb->flags, out);
 }
 
-void describe_man_page(const struct command_program *program, const char *version, FILE *out)
+static void print_syntax(enum command_syntax syntax, FILE *out)
+{
+    fputs("A flag's value is its next word, or follows it after an equals sign.\n", out);
+    fputs(syntax == COMMAND_SYNTAX_GO ? "One dash is as good as two.\n"
+                                      : "Flags of one letter combine, as in \\fB\\-it\\fR.\n",
+          out);
+    fputs("Flags may stand before and after a command\\(aqs arguments,\n"
+          "except where the arguments are a command line themselves.\n"
+          "\\fB\\-\\-\\fR ends the flags.\n",
+          out);
+}
+
+static void print_groups(const struct command_group *groups, FILE *out)
+{
+    if (!groups || !groups->name)
+        return;
+    fputs(".SH GROUPS OF COMMANDS\n", out);
+    for (; groups->name; groups++) {
+        fputs(".TP\n\\fB", out);
+        print_word(groups->name, out);
+        fputs("\\fR\n", out);
+        fputc(toupper(groups->summary[0]), out);
+        print_word(groups->summary + 1, out);
+        fputs(".\n", out);
+    }
+}
+
+void describe_man_page(const struct command_program *program, int section, const char *version,
+                       FILE *out)
 {
     fputs(".TH ", out);
     for (const char *at = program->name; *at; at++) {
@@ -151,7 +206,8 @@ void describe_man_page(const struct command_program *program, const char *versio
             fputc('\\', out);
         fputc(toupper(*at), out);
     }
-    fprintf(out, " 8 \"\" \"hull %s\" \"System administration\"\n.SH NAME\n", version);
+    fprintf(out, " %d \"\" \"hull %s\" \"%s\"\n.SH NAME\n", section, version,
+            section == 8 ? "System administration" : "User commands");
     print_word(program->name, out);
     fputs(" \\- ", out);
     print_word(program->summary, out);
@@ -159,22 +215,21 @@ void describe_man_page(const struct command_program *program, const char *versio
     print_word(program->name, out);
     fputs("\\fR [\\fIglobal flags\\fR] \\fIcommand\\fR [\\fIflags\\fR] [\\fIarguments\\fR]\n", out);
     fputs(".SH DESCRIPTION\n", out);
-    print_description(program->description, true, out);
-    fputs(".PP\nA flag's value is its next word, or follows it after an equals sign.\n"
-          "One dash is as good as two.\n"
-          "Flags may stand before and after a command\\(aqs arguments,\n"
-          "except where the arguments are a command line themselves.\n"
-          "\\fB\\-\\-\\fR ends the flags.\n.SH GLOBAL FLAGS\n",
-          out);
+    if (program->description) {
+        print_description(program->description, true, out);
+        fputs(".PP\n", out);
+    }
+    print_syntax(program->syntax, out);
+    print_groups(program->groups, out);
+    fputs(".SH GLOBAL FLAGS\n", out);
     print_flags(program->flags, out);
     fputs(".TP\n\\fB\\-h\\fR, \\fB\\-\\-help\\fR\nShow help, after a command its own.\n"
           ".TP\n\\fB\\-v\\fR, \\fB\\-\\-version\\fR\nShow the version.\n.SH COMMANDS\n",
           out);
     for (const struct command_verb *const *verb = program->verbs; *verb; verb++)
         print_verb(*verb, out);
-    for (const struct command_section *section = program->sections; section && section->title;
-         section++) {
-        fprintf(out, ".SH %s\n", section->title);
-        print_description(section->text, true, out);
+    for (const struct command_section *part = program->sections; part && part->title; part++) {
+        fprintf(out, ".SH %s\n", part->title);
+        print_description(part->text, true, out);
     }
 }

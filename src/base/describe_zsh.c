@@ -2,12 +2,6 @@
 
 #include "base/describe.h"
 
-bool describe_completes_objects(const struct command_verb *verb)
-{
-    return verb->arguments && !verb->makes_object &&
-           strncmp(verb->arguments, "CONTAINER-ID", strlen("CONTAINER-ID")) == 0;
-}
-
 /* Text inside a single-quoted specification of _arguments or _describe. */
 static void print_escaped(const char *text, FILE *out)
 {
@@ -64,7 +58,10 @@ static void print_flags(const struct command_flag *flags, FILE *out)
 
 static void print_verb(const struct command_verb *verb, const char *identifier, FILE *out)
 {
-    fprintf(out, "    %s)\n      _arguments -S", verb->name);
+    char name[DESCRIBE_NAME_SIZE];
+    for (size_t i = 0; describe_get_name(verb, i, name); i++)
+        fprintf(out, "%s'%s'", i ? " | " : "    ", name);
+    fputs(")\n      _arguments -S", out);
     print_flags(verb->flags, out);
     if (describe_completes_objects(verb))
         fprintf(out, " \\\n        '1:container:%s_objects'", identifier);
@@ -75,6 +72,41 @@ static void print_verb(const struct command_verb *verb, const char *identifier, 
     else if (verb->max_arguments > 1)
         fputs(" \\\n        '2:argument: '", out);
     fputs(" ;;\n", out);
+}
+
+static void print_words(const struct command_program *program, const struct command_group *group,
+                        FILE *out)
+{
+    char word[DESCRIBE_NAME_SIZE];
+    for (const struct command_verb *const *verb = program->verbs; *verb; verb++)
+        for (size_t at = 0; (at = describe_next_word(*verb, group, at, word)) > 0;) {
+            fprintf(out, "    '%s:", word);
+            print_escaped((*verb)->summary, out);
+            fputs("'\n", out);
+        }
+}
+
+/* Of a group alone its commands are offered; with a second word both are the verb. */
+static void print_groups(const struct command_program *program, FILE *out)
+{
+    const struct command_group *group = program->groups;
+    if (!group || !group->name)
+        return;
+    fputs("    local -a members\n    case $words[1] in\n", out);
+    for (; group->name; group++) {
+        fprintf(out, "    %s) members=(\n", group->name);
+        print_words(program, group, out);
+        fputs("    ) ;;\n", out);
+    }
+    fputs("    esac\n"
+          "    if (( $#members && CURRENT == 2 )); then\n"
+          "      _describe command members\n"
+          "      return\n"
+          "    elif (( $#members )); then\n"
+          "      words=(\"$words[1] $words[2]\" \"${(@)words[3,-1]}\")\n"
+          "      (( CURRENT-- ))\n"
+          "    fi\n",
+          out);
 }
 
 void describe_zsh_completion(const struct command_program *program, FILE *out)
@@ -93,18 +125,20 @@ void describe_zsh_completion(const struct command_program *program, FILE *out)
                 identifier, program->list_objects);
     fprintf(out, "%s() {\n  local state line\n  typeset -A opt_args\n  local -a verbs\n  verbs=(\n",
             identifier);
-    for (const struct command_verb *const *verb = program->verbs; *verb; verb++) {
-        fprintf(out, "    '%s:", (*verb)->name);
-        print_escaped((*verb)->summary, out);
+    print_words(program, NULL, out);
+    for (const struct command_group *group = program->groups; group && group->name; group++) {
+        fprintf(out, "    '%s:", group->name);
+        print_escaped(group->summary, out);
         fputs("'\n", out);
     }
     fputs("    'help:show help'\n  )\n  _arguments -C", out);
     print_flags(program->flags, out);
     fputs(" \\\n        '--version[show the version]' \\\n        '1:command:->command' \\\n"
           "        '*::argument:->arguments'\n"
-          "  case $state in\n  command) _describe command verbs ;;\n  arguments)\n"
-          "    case $words[1] in\n",
+          "  case $state in\n  command) _describe command verbs ;;\n  arguments)\n",
           out);
+    print_groups(program, out);
+    fputs("    case $words[1] in\n", out);
     for (const struct command_verb *const *verb = program->verbs; *verb; verb++)
         print_verb(*verb, identifier, out);
     fprintf(out,

@@ -8,6 +8,9 @@ load helpers
     meson install -C "$HULL_BUILD" --no-rebuild --quiet --destdir "$BATS_TEST_TMPDIR/root"
     installed=$BATS_TEST_TMPDIR/root$prefix
     [ -s "$installed/share/man/man8/hull-oci.8" ]
+    [ -s "$installed/share/man/man1/hull.1" ]
+    [ -s "$installed/share/bash-completion/completions/hull" ]
+    [ -s "$installed/share/zsh/site-functions/_hull" ]
     [ -s "$installed/share/bash-completion/completions/hull-oci" ]
     [ -s "$installed/share/zsh/site-functions/_hull-oci" ]
     # Nothing of the build's own tools.
