@@ -279,6 +279,10 @@ struct monitor_outcome {
 int monitor_attend(int connection, const struct monitor_attention *attention,
                    struct monitor_outcome *outcome, struct error *err);
 
+/* Waits until the monitor behind an attached connection is gone, its cleanup included, after the
+ * end of the container: for `run --rm`. 0, or -1 after timeout ms (< 0: none). */
+int monitor_await_end(int connection, int timeout, struct error *err);
+
 /* "ctrl-p,ctrl-q", "a,ctrl-[": keys separated by commas; the codes go to keys, at most size.
  * Returns their number or -1. */
 int monitor_parse_keys(const char *text, unsigned char *keys, size_t size, struct error *err);
@@ -303,7 +307,7 @@ int monitor_event_append(const char *path, const char *type, const char *action,
  * data are sent. Only the monitor's own user is served (SO_PEERCRED). A packet that is too short,
  * of unknown type, or asks for more than a client may, ends the connection. */
 
-#define MONITOR_DATA_SIZE 16384
+#define MONITOR_DATA_SIZE 16384 /* an even share of a socket's buffer: packets are never split */
 #define MONITOR_MAX_CLIENTS 64
 
 enum monitor_packet_type {
