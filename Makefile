@@ -26,7 +26,7 @@ deps:
 build:
 	@scripts/deps build
 	@echo 'building hull in $(release) …'
-	@scripts/build $(release) --prefix=$(PREFIX)
+	@scripts/build $(release) --prefix=$(PREFIX) -Dstatic=true
 
 demo: build
 	@scripts/deps demo

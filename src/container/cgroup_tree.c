@@ -47,7 +47,7 @@ static int next_directory(struct walk *walk, struct level *found)
 {
     _Alignas(struct dirent64) char buffer[2048];
     for (;;) {
-        ssize_t length = getdents64(walk->fd, buffer, sizeof buffer);
+        ssize_t length = getdents64(walk->fd, (void *)buffer, sizeof buffer);
         if (length <= 0)
             return length < 0 && errno != ENOENT ? -1 : 0;
         for (ssize_t at = 0; at < length;) {

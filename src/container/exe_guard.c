@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <link.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -174,6 +175,25 @@ static int copy_program(int program, int copy)
     }
 }
 
+/* A copy learns from the environment whose copy it is. Who could set it to something else is the
+ * user as whom it runs. */
+#define ORIGINAL_VARIABLE "HULL_OCI_ORIGINAL"
+
+int exe_guard_program_path(char *path, size_t size)
+{
+    const char *original = getenv(ORIGINAL_VARIABLE);
+    ssize_t length = readlink("/proc/self/exe", path, size);
+    if (length <= 0 || (size_t)length >= size)
+        return -1;
+    path[length] = '\0';
+    if (strncmp(path, "/memfd:", 7) == 0) {
+        if (!original || strlen(original) >= size)
+            return -1;
+        strcpy(path, original);
+    }
+    return 0;
+}
+
 int exe_guard_copy(char **argv, struct error *err)
 {
     extern char **environ;
@@ -188,6 +208,9 @@ int exe_guard_copy(char **argv, struct error *err)
     scope_close int copy = memfd_create("hull-oci", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (copy < 0 || copy_program(program, copy) < 0)
         return error_set(err, errno, "can't copy this program");
+    char path[PATH_MAX];
+    if (exe_guard_program_path(path, sizeof path) == 0)
+        setenv(ORIGINAL_VARIABLE, path, 1);
     fexecve(copy, argv, environ);
     return error_set(err, errno, "can't execute a copy of this program");
 }

@@ -9,12 +9,17 @@
 #ifndef HULL_CONTAINER_EXE_GUARD_H
 #define HULL_CONTAINER_EXE_GUARD_H
 
+#include <stddef.h>
+
 #include "base/error.h"
 
 /* An ordinary user may not do that. If the file is out of the user's reach, it is out of the
  * container's. If not, this executes a sealed copy, with the same arguments; does nothing in the
  * copy, and nothing for root. Call it first thing. */
 int exe_guard_copy(char **argv, struct error *err);
+
+/* The path of this program's file, of the original in a copy. -1 if it is gone or too long. */
+int exe_guard_program_path(char *path, size_t size);
 
 /* Applies to the calling process and to what it clones; the process must have one thread. */
 int exe_guard_detach(struct error *err);

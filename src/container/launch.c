@@ -100,6 +100,19 @@ static void warn_of_unknown_capabilities(const struct config_process *process,
     }
 }
 
+/* The configuration's limits need a cgroup; what an ordinary user gets without one isn't limited.
+ */
+static void warn_of_lost_limits(const struct launch *launch)
+{
+    struct error lost;
+    if (launch->cgroup.count > 0 || !launch->config.linux_section.resources)
+        return;
+    error_set(&lost, 0,
+              "linux.resources is without effect: no cgroup may be made here (ask for a delegated "
+              "one, or use --systemd-cgroup on a host with cgroup v2)");
+    warnings_say(launch->options->warnings, &lost);
+}
+
 static int prepare(struct launch *launch, struct error *err)
 {
     const struct container_options *options = launch->options;
@@ -123,15 +136,19 @@ static int prepare(struct launch *launch, struct error *err)
         if (seccomp_compile(&launch->seccomp, config->linux_section.seccomp, cache, err) < 0)
             return error_wrap(err, "linux.seccomp");
     }
-    if (options->console_socket && (launch->process.console = client_socket_connect(
-                                        "console", options->console_socket, err)) < 0)
-        return -1;
     if (config->linux_section.intel_rdt &&
         !(launch->intel_rdt = intel_rdt_plan(config->linux_section.intel_rdt, options->id, err)))
         return error_wrap(err, "linux.intelRdt");
-    return cgroup_resolve(&launch->cgroup,
-                          options->systemd_cgroup ? CGROUP_MANAGER_SYSTEMD : CGROUP_MANAGER_FILES,
-                          config->linux_section.cgroups_path, options->id, options->rootless, err);
+    if (cgroup_resolve(&launch->cgroup,
+                       options->systemd_cgroup ? CGROUP_MANAGER_SYSTEMD : CGROUP_MANAGER_FILES,
+                       config->linux_section.cgroups_path, options->id, options->rootless, err) < 0)
+        return -1;
+    warn_of_lost_limits(launch);
+    /* Last: a client may take only one connection, and what is above may hand over. */
+    if (options->console_socket && (launch->process.console = client_socket_connect(
+                                        "console", options->console_socket, err)) < 0)
+        return -1;
+    return 0;
 }
 
 /* ---- record ---- */

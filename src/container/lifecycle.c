@@ -11,6 +11,7 @@
 #include "container/channel.h"
 #include "container/container.h"
 #include "container/dispose.h"
+#include "container/hand_over.h"
 #include "container/hooks.h"
 #include "container/state.h"
 #include "oci/config.h"
@@ -27,7 +28,9 @@ int container_open(struct record *record, struct cgroup *cgroup, const char *roo
     memset(cgroup, 0, sizeof *cgroup);
     if (!record->header)
         return 0; /* nothing was made yet when its creator was killed */
-    if (cgroup_from_json(cgroup, json_object_get(record->header, "cgroup"), err) == 0)
+    if (cgroup_from_json(cgroup, json_object_get(record->header, "cgroup"), err) == 0 &&
+        (cgroup->manager != CGROUP_MANAGER_SYSTEMD ||
+         hand_over("the systemd cgroup manager", err) == 0))
         return 0;
     record_close(record);
     return -1;

@@ -32,7 +32,7 @@ int process_set_rlimits(pid_t pid, const struct config_process *config, struct e
     for (size_t i = 0; i < config->rlimit_count; i++) {
         const struct config_rlimit *limit = &config->rlimits[i];
         struct rlimit value = {limit->soft, limit->hard};
-        if (prlimit(pid, (enum __rlimit_resource)limit->resource, &value, NULL) < 0)
+        if (prlimit(pid, limit->resource, &value, NULL) < 0)
             return error_set(err, errno, "can't set %s", limit->name);
     }
     return 0;

@@ -155,7 +155,7 @@ int rootpath_make_parent(int root, const char *path, const char **name, struct e
 static bool has_magic(int fd, long magic)
 {
     struct statfs status;
-    return fstatfs(fd, &status) == 0 && status.f_type == magic;
+    return fstatfs(fd, &status) == 0 && (long)status.f_type == magic;
 }
 
 bool rootpath_is_procfs(int fd)

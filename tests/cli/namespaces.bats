@@ -173,6 +173,15 @@ make_user() {
     [ -d home/run/hull-oci ]
 }
 
+@test "rootless: limits that nothing can enforce are told" {
+    make_user
+    configure '.linux.resources = {pids: {limit: 100}} | .process.args = ["/bin/true"]'
+    install -d -o 54321 home/log
+    as_user "$HULL_OCI" --log "$PWD/home/log/log" run --bundle "$bundle" "$id" </dev/null
+    contains 'level=warning msg="linux.resources is without effect: no cgroup may be made here' \
+        "$(cat home/log/log)"
+}
+
 @test "rootless: create, start, exec, kill, delete" {
     make_user
     configure '.process.args = ["/bin/sleep", "1000"]'

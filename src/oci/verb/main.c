@@ -11,6 +11,7 @@
 #include "base/memory.h"
 #include "base/scope.h"
 #include "container/exe_guard.h"
+#include "container/hand_over.h"
 #include "container/seccomp.h"
 #include "oci/program.h"
 #include "oci/verb/verb.h"
@@ -37,10 +38,11 @@ static void open_standard_streams(void)
 
 static void print_version(void)
 {
+    char library[32];
+    int known = seccomp_library_version(library, sizeof library, NULL);
     /* In runc's layout: clients look for "spec:" and for the number after "version". */
     printf("hull-oci version %s\nspec: 1.2.0\n", HULL_VERSION);
-    char library[32];
-    if (seccomp_library_version(library, sizeof library, NULL) == 0)
+    if (known == 0)
         printf("libseccomp: %s\n", library);
 }
 
@@ -176,6 +178,7 @@ int main(int argc, char **argv)
     struct log log = {.fd = -1};
     struct error err = {0}, log_error = {0};
     open_standard_streams();
+    hand_over_prepare(argv);
     if (exe_guard_copy(argv, &err) < 0) {
         fprintf(stderr, "hull-oci: %s\n", err.text);
         return 1;
