@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -73,6 +74,17 @@ static void end(struct children *children, struct child *child, int status)
     child->ended(child, status);
 }
 
+void children_expect(struct children *children)
+{
+    if (children->expecting++ == 0)
+        memset(children->early, 0, sizeof children->early);
+}
+
+void children_expect_no_more(struct children *children)
+{
+    children->expecting--;
+}
+
 void children_adopt(struct children *children, struct child *child, pid_t pid)
 {
     add(children, child, pid);
@@ -97,6 +109,8 @@ void children_reap(struct children *children)
             end(children, child, status);
             continue;
         }
+        if (children->expecting == 0)
+            continue;
         children->early[children->early_next].pid = pid;
         children->early[children->early_next].status = status;
         children->early_next = (children->early_next + 1) % CHILDREN_EARLY;

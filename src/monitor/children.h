@@ -13,11 +13,12 @@ struct child {
     struct child *next;
 };
 
-/* Processes that ended before anybody knew what they were: a few. */
+/* While somebody expects to adopt: processes that ended before they were known. */
 #define CHILDREN_EARLY 16
 
 struct children {
     struct child *first;
+    int expecting;
     struct {
         pid_t pid;
         int status;
@@ -29,6 +30,12 @@ struct children {
  * (-1: /dev/null) and nothing else open. namespace: a mount namespace to join first, or -1. */
 int children_spawn(struct children *children, struct child *child, const char *const *argv,
                    const int streams[3], int namespace, struct error *err);
+
+/* A process is being made that will be adopted, whose end may come first. Later: it was adopted, or
+ * there is none. Without this, the end of an unknown process is forgotten: its number may be
+ * another's soon. */
+void children_expect(struct children *children);
+void children_expect_no_more(struct children *children);
 
 /* Waits, too, for a process that became our child when its parent ended. If it has ended already,
  * child->ended() is called at once. */

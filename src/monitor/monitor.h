@@ -160,7 +160,7 @@ struct monitor_status {
     bool stopped_by_user; /* ended by monitor_stop(): "unless-stopped" doesn't start it again */
     struct monitor_restart restart;
     char error[512]; /* one line, or "" */
-    pid_t monitor;
+    pid_t monitor;   /* 0: it has ended, as it should */
     unsigned long long monitor_start_time;
     bool
         monitor_lost; /* says it is running, paused …, but its monitor is gone: monitor_recover() */
@@ -323,14 +323,13 @@ enum monitor_packet_type {
     MONITOR_REQUEST_RENAME, /* data: the name */
     MONITOR_REQUEST_WAIT,   /* 1: the next exit; answered by EXITED */
     MONITOR_REQUEST_ATTACH, /* flags; then, after OK, any of: */
-    MONITOR_STDIN,          /* data; none: the end of input */
+    MONITOR_INPUT,          /* data; none: the end of input */
     /* Answers. */
-    MONITOR_OK = 64,
-    MONITOR_ERROR,  /* errno or 0, exit code of a failure or 0; data: one line */
-    MONITOR_STDOUT, /* data */
-    MONITOR_STDERR, /* data */
-    MONITOR_EXITED, /* exit code; the last packet */
-    MONITOR_DROPPED,
+    MONITOR_REPLY_OK = 64,
+    MONITOR_REPLY_ERROR,  /* errno or 0, exit code of a failure or 0; data: one line */
+    MONITOR_REPLY_STDOUT, /* data */
+    MONITOR_REPLY_STDERR, /* data */
+    MONITOR_REPLY_EXITED, /* exit code; the last packet */
 };
 
 struct monitor_packet_header {

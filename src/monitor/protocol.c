@@ -25,7 +25,7 @@ static const struct request_rule {
     [MONITOR_REQUEST_RENAME] = {{0}, {0}, 255},
     [MONITOR_REQUEST_WAIT] = {{0}, {1}, 0},
     [MONITOR_REQUEST_ATTACH] = {{0}, {ANY_FLAGS}, 0},
-    [MONITOR_STDIN] = {{0}, {0}, MONITOR_DATA_SIZE},
+    [MONITOR_INPUT] = {{0}, {0}, MONITOR_DATA_SIZE},
 };
 
 static int measure(struct monitor_packet *packet, size_t size)

@@ -156,11 +156,11 @@ static int read_persistent(const char *directory, struct monitor_status *status,
     return 1;
 }
 
-/* A created container whose creation failed, or was given up, has no process: its monitor is gone
- * rightly. */
+/* One whose creation failed, or was given up, is "created" for ever: its monitor is gone rightly,
+ * and has said so. */
 static bool needs_monitor(const struct monitor_status *status)
 {
-    return !has_ended(status) && (status->state != MONITOR_CREATED || status->pid != 0);
+    return !has_ended(status) && status->monitor != 0;
 }
 
 int monitor_read_status(const char *run_directory, const char *state_directory,
