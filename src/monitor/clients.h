@@ -18,8 +18,9 @@ struct client {
     struct loop_source source;
     struct client *next;
     struct clients *clients;
-    int flags;   /* MONITOR_ATTACH_…; 0: not attached, or no longer */
-    int streams; /* which of stdout and stderr it gets, also of what is queued at the end */
+    int flags;     /* MONITOR_ATTACH_…; 0: not attached, or no longer */
+    int streams;   /* which of stdout and stderr it gets, also of what is queued at the end */
+    bool attached; /* now or once */
     bool lossless;
     uint32_t request;     /* the one that is still to be answered, or 0 */
     bool waits_next;      /* REQUEST_WAIT: for the next exit already */

@@ -119,13 +119,14 @@ static void serve_kill(struct supervisor *supervisor, struct client *client, int
 
 static bool serve_attach(struct supervisor *supervisor, struct client *client, int flags)
 {
-    if (client->flags || client->owed_exit)
+    if (client->attached)
         return false;
     if (supervisor->phase >= PHASE_ENDING && supervisor->phase != PHASE_BACKING_OFF) {
         refuse(client, ESRCH, "the container has ended");
         return true;
     }
     client_answer(client, NULL, 0);
+    client->attached = true;
     client->flags = flags;
     client->streams = flags & (MONITOR_ATTACH_STDOUT | MONITOR_ATTACH_STDERR);
     client->lossless = flags & MONITOR_ATTACH_LOSSLESS;
@@ -139,7 +140,7 @@ static bool serve_input(struct supervisor *supervisor, struct client *client,
 {
     /* After the container's end a client may not know of it yet. */
     if (!(client->flags & MONITOR_ATTACH_STDIN))
-        return client->streams || client->owed_exit;
+        return client->attached && client->flags == 0;
     if (!streams_takes_input(&supervisor->streams))
         return false;
     if (packet->length > 0)

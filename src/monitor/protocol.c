@@ -24,7 +24,7 @@ static const struct request_rule {
     [MONITOR_REQUEST_UPDATE] = {{0, 0}, {MONITOR_RESTART_UNLESS_STOPPED, INT32_MAX}, 0},
     [MONITOR_REQUEST_RENAME] = {{0}, {0}, 255},
     [MONITOR_REQUEST_WAIT] = {{0}, {1}, 0},
-    [MONITOR_REQUEST_ATTACH] = {{0}, {ANY_FLAGS}, 0},
+    [MONITOR_REQUEST_ATTACH] = {{1}, {ANY_FLAGS}, 0},
     [MONITOR_INPUT] = {{0}, {0}, MONITOR_DATA_SIZE},
 };
 

@@ -52,11 +52,17 @@ manage() {
 client() {
     local verb=$1
     shift
-    "$HULL_MONITOR_CLIENT" "$verb" "$run_directory" "$@" 3>&-
+    timeout --foreground 60 "$HULL_MONITOR_CLIENT" "$verb" "$run_directory" "$@" 3>&-
 }
 
 # Runs the container in the foreground, without standard input: run_monitored [WORD...]
-run_monitored() { run --separate-stderr client run "$HULL_MONITOR" "$@" </dev/null; }
+# As with bats' run --separate-stderr, which warns of 127, one of docker's exit codes.
+run_monitored() {
+    status=0
+    client run "$HULL_MONITOR" "$@" </dev/null >"$BATS_TEST_TMPDIR/output" \
+        2>"$BATS_TEST_TMPDIR/errors" || status=$?
+    output=$(cat "$BATS_TEST_TMPDIR/output") stderr=$(cat "$BATS_TEST_TMPDIR/errors")
+}
 
 # Starts it detached.
 start_monitored() { client start "$HULL_MONITOR" >/dev/null; }

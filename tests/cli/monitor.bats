@@ -173,7 +173,7 @@ load monitor
     manage
     start_monitored
     client stop
-    equals exited "$(oci state "$id" 2>/dev/null | jq -r .status || echo exited)"
+    equals '' "$(oci list -q)"
     wait_until 5 is_over
     equals 'created 0 ' "$(field '"\(.status) \(.exitCode) \(.error)"')"
 }

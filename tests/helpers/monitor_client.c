@@ -9,7 +9,8 @@
  * resize ROWS COLUMNS · update POLICY · rename NAME · wait [next] · recover · forget · alive
  * status STATE-DIRECTORY         the document, with monitorLost and rebooted
  * write CONFIG                   monitor.json, checked, from a file
- * send TYPE BYTES                a packet of that type and length; exits 0 if the connection ends */
+ * send TYPE BYTES                a packet of that type and length; exits 0 if the connection ends
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -143,7 +144,7 @@ static int write_config(const char *directory, char **words)
 static int send_packet(const char *directory, char **words)
 {
     static char packet[1 << 17];
-    int connection = monitor_attach(directory, 0, &err);
+    int connection = monitor_attach(directory, MONITOR_ATTACH_STDOUT, &err);
     if (connection < 0)
         return complain(125);
     uint32_t type = (uint32_t)strtoul(words[0], NULL, 10);
