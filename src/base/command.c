@@ -271,7 +271,7 @@ static int read_letters(struct parser *parser, const char *word)
         }
         if (is_last) {
             const char *value;
-            if (read_value(parser, flag, at, &value) < 0)
+            if (read_value(parser, flag, arena_format(&line->arena, "-%s", at), &value) < 0)
                 return -1;
             keep_setting(line, flag, value);
             return 0;

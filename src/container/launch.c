@@ -100,12 +100,25 @@ static void warn_of_unknown_capabilities(const struct config_process *process,
     }
 }
 
-/* The configuration's limits need a cgroup; what an ordinary user gets without one isn't limited.
+/* Whether there are limits, besides rules for devices. What the parser wasn't given is all zeros.
  */
+static bool has_limits(const struct config_resources *resources)
+{
+    static const struct config_resources nothing;
+    struct config_resources given;
+    if (!resources)
+        return false;
+    memcpy(&given, resources, sizeof given);
+    given.device_rule_count = 0;
+    given.device_rules = NULL;
+    return memcmp(&given, &nothing, sizeof given) != 0;
+}
+
+/* Limits need a cgroup: an ordinary user who may make none has none. */
 static void warn_of_lost_limits(const struct launch *launch)
 {
     struct error lost;
-    if (launch->cgroup.count > 0 || !launch->config.linux_section.resources)
+    if (launch->cgroup.count > 0 || !has_limits(launch->config.linux_section.resources))
         return;
     error_set(&lost, 0,
               "linux.resources is without effect: no cgroup may be made here (ask for a delegated "
