@@ -12,7 +12,7 @@
 #include "base/file.h"
 
 /* In the new process. */
-static void execute(const char *const *argv, const int streams[3], int namespace)
+static void execute(const char *const *argv, const struct child_setup *setup)
 {
     sigset_t none;
     sigemptyset(&none);
@@ -22,7 +22,7 @@ static void execute(const char *const *argv, const int streams[3], int namespace
     int moved[3];
     /* Out of the way of 0, 1 and 2 first: a stream may be one of those. */
     for (int i = 0; i < 3; i++) {
-        moved[i] = fcntl(streams[i] < 0 ? nothing : streams[i], F_DUPFD_CLOEXEC, 3);
+        moved[i] = fcntl(setup->streams[i] < 0 ? nothing : setup->streams[i], F_DUPFD_CLOEXEC, 3);
         if (moved[i] < 0)
             _exit(127);
     }
@@ -31,9 +31,12 @@ static void execute(const char *const *argv, const int streams[3], int namespace
             _exit(127);
     }
     /* Without the privilege (not root, and in the namespace already) it stays where it is. */
-    if (namespace >= 0 && setns(namespace, CLONE_NEWNS) == 0 && chdir("/") < 0)
+    if (setup->mount_namespace >= 0 && setns(setup->mount_namespace, CLONE_NEWNS) == 0 &&
+        chdir("/") < 0)
         _exit(127);
-    file_close_others(3, NULL, 0, NULL);
+    if (setup->kept >= 0)
+        fcntl(setup->kept, F_SETFD, 0);
+    file_close_others(3, &setup->kept, 1, NULL);
     execvp(argv[0], (char *const *)argv);
     _exit(127);
 }
@@ -46,13 +49,13 @@ static void add(struct children *children, struct child *child, pid_t pid)
 }
 
 int children_spawn(struct children *children, struct child *child, const char *const *argv,
-                   const int streams[3], int namespace, struct error *err)
+                   const struct child_setup *setup, struct error *err)
 {
     pid_t pid = fork();
     if (pid < 0)
         return error_set(err, errno, "can't make a process for %s", argv[0]);
     if (pid == 0)
-        execute(argv, streams, namespace);
+        execute(argv, setup);
     add(children, child, pid);
     return 0;
 }

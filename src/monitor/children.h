@@ -26,10 +26,15 @@ struct children {
     size_t early_next;
 };
 
-/* Executes argv (ends with NULL; a path, or a name that PATH finds) with these standard streams
- * (-1: /dev/null) and nothing else open. namespace: a mount namespace to join first, or -1. */
+struct child_setup {
+    int streams[3];      /* its standard streams; -1: /dev/null */
+    int mount_namespace; /* to join first, or -1 */
+    int kept;            /* one more descriptor that stays open, or -1; no other does */
+};
+
+/* Executes argv (ends with NULL; a path, or a name that PATH finds). */
 int children_spawn(struct children *children, struct child *child, const char *const *argv,
-                   const int streams[3], int namespace, struct error *err);
+                   const struct child_setup *setup, struct error *err);
 
 /* A process is being made that will be adopted, whose end may come first. Later: it was adopted, or
  * there is none. Without this, the end of an unknown process is forgotten: its number may be

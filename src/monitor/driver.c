@@ -76,9 +76,11 @@ void driver_start(struct driver_call *call, const char *const *arguments, const 
         argv[count++] = *arguments++;
     argv[count] = NULL;
     call->child.ended = finish;
+    struct child_setup setup = {
+        .streams = {streams[0], streams[1], streams[2]}, .mount_namespace = -1, .kept = call->lock};
     if (*arguments)
         error_set(&err, E2BIG, "the runtime's command line is too long");
-    else if (children_spawn(call->children, &call->child, argv, streams, -1, &err) == 0)
+    else if (children_spawn(call->children, &call->child, argv, &setup, &err) == 0)
         return;
     call->done(call, &err);
 }

@@ -13,6 +13,7 @@ struct driver_call {
     const char *directory; /* the run directory */
     const char *log;       /* file in it, for the runtime's error */
     struct children *children;
+    int lock; /* which the runtime keeps, too, until it has ended; or -1 */
     void (*done)(struct driver_call *call, const struct error *err); /* err NULL: it succeeded */
 
     struct child child;

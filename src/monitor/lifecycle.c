@@ -188,6 +188,7 @@ void lifecycle_stop(struct supervisor *supervisor, int signal, int timeout)
 {
     const struct monitor_config *config = &supervisor->config;
     supervisor->stops = true;
+    supervisor->begins_again = false; /* the later request counts */
     supervisor->stop_signal = signal ? signal : config->stop_signal;
     supervisor->stop_timeout = timeout == INT_MIN ? config->stop_timeout : timeout;
     switch (supervisor->phase) {
@@ -210,11 +211,12 @@ void lifecycle_stop(struct supervisor *supervisor, int signal, int timeout)
 void lifecycle_restart(struct supervisor *supervisor, int signal, int timeout)
 {
     supervisor->restarts = (struct restart_state){0};
-    supervisor->begins_again = true;
     if (supervisor->phase == PHASE_CREATED)
         lifecycle_begin(supervisor);
     else if (supervisor->phase == PHASE_RUNNING)
         lifecycle_stop(supervisor, signal, timeout);
     else if (supervisor->phase == PHASE_BACKING_OFF)
         loop_timer_set(&supervisor->loop, &supervisor->timer, 0);
+    supervisor->begins_again =
+        supervisor->phase == PHASE_RUNNING || supervisor->phase == PHASE_ENDING;
 }

@@ -37,11 +37,12 @@ static void cleaned_up(struct child *child, int status)
 static void clean_up(struct supervisor *supervisor)
 {
     const struct monitor_strings *cleanup = &supervisor->config.cleanup;
+    struct child_setup setup = {
+        .streams = {-1, -1, -1}, .mount_namespace = supervisor->host_mounts, .kept = -1};
     supervisor->cleanup.ended = cleaned_up;
     /* The strings end with a NULL: arena_allocate() in config.c makes one more. */
-    if (cleanup->count == 0 ||
-        children_spawn(&supervisor->children, &supervisor->cleanup, cleanup->items,
-                       (const int[]){-1, -1, -1}, supervisor->host_mounts, NULL) < 0)
+    if (cleanup->count == 0 || children_spawn(&supervisor->children, &supervisor->cleanup,
+                                              cleanup->items, &setup, NULL) < 0)
         leave(supervisor);
 }
 
@@ -110,6 +111,7 @@ static void back_off(struct supervisor *supervisor, int64_t delay, bool asked)
     if (asked) {
         report_event(supervisor, "stop", NULL, NULL);
         report_event(supervisor, "restart", NULL, NULL);
+        clients_answer(&supervisor->clients, MONITOR_REQUEST_STOP, NULL, 0); /* it was, too */
     }
     clients_tell_exit(&supervisor->clients, supervisor->status.exit_code, false);
     supervisor->timer.expired = begin_again;

@@ -46,8 +46,8 @@ static void compress(struct log_file *log)
         return;
     log->compressor.ended = finish_compression;
     const char *const argv[] = {"gzip", "-c", NULL};
-    if (children_spawn(log->children, &log->compressor, argv, (const int[]){from, to, -1}, -1,
-                       NULL) < 0)
+    struct child_setup setup = {.streams = {from, to, -1}, .mount_namespace = -1, .kept = -1};
+    if (children_spawn(log->children, &log->compressor, argv, &setup, NULL) < 0)
         unlink(beside);
 }
 

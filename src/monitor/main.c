@@ -127,10 +127,15 @@ static int watch_signals(struct supervisor *supervisor, struct error *err)
 static void connect_parts(struct supervisor *supervisor)
 {
     const struct monitor_config *config = &supervisor->config;
-    struct driver_call call = {
-        .config = config, .directory = supervisor->directory, .children = &supervisor->children};
+    struct driver_call call = {.config = config,
+                               .directory = supervisor->directory,
+                               .children = &supervisor->children,
+                               .lock = -1};
     supervisor->call = supervisor->pause_call = supervisor->probe.call = call;
     supervisor->call.log = "driver.log";
+    /* If we are killed, nobody is to recover before the runtime has ended: it may just be making
+     * the container. It passes nothing on to what it executes. */
+    supervisor->call.lock = supervisor->lock;
     supervisor->pause_call.log = "pause.log";
     supervisor->probe.call.log = "health.log";
     supervisor->streams = (struct streams){.loop = &supervisor->loop,

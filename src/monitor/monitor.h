@@ -201,8 +201,9 @@ pid_t monitor_start(const char *program, const char *run_directory, struct monit
  * unless they tell of an end already), appends the "die" event and unmounts an overlay that was
  * mounted in the caller's namespace. Doesn't run config.cleanup: the caller is who would be called.
  * 1: done, or there was nothing to do; *restart says whether the restart policy asks the engine to
- * start the container again (never after a stop by the user). 0: a monitor lives. -1: failed, and
- * may be tried again. restart may be NULL. */
+ * start the container again (never after a stop by the user). 0: a monitor lives, or the runtime is
+ * still finishing what its killed monitor had begun. -1: failed, and may be tried again. restart
+ * may be NULL. */
 int monitor_recover(const char *run_directory, bool *restart, struct error *err);
 
 /* Removes all files of a run directory that monitor or engine made there, and the directory itself.

@@ -45,6 +45,7 @@ static int delete_container(const char *run_directory, const struct monitor_conf
                                          .directory = run_directory,
                                          .log = "recover.log",
                                          .children = &children,
+                                         .lock = -1,
                                          .done = deleted},
                                 .err = err,
                                 .result = -1};

@@ -148,6 +148,28 @@ load monitor
     client stop 9
 }
 
+@test "recovery waits for what the runtime is doing for a killed monitor" {
+    manage '.beginAtOnce = true'
+    configure '.hooks.createRuntime = [{path: "/bin/sh", args: ["sh", "-c", $script]}]' --arg script \
+        "touch '$BATS_TEST_TMPDIR/hook'; sleep 0.7"
+    configure '.process.args = ["/bin/sleep", "1000"]'
+    "$HULL_MONITOR" "$run_directory" 3>&- &
+    monitor=$!
+    wait_until 5 [ -e hook ]
+    kill -KILL "$monitor"
+    wait "$monitor" || true
+    equals alive "$(client recover)"
+    equals false "$(field .monitorLost)"
+    wait_until 5 has_field .monitorLost true
+    equals recovered "$(client recover)"
+    equals '' "$(oci list -q)"
+    # The program doesn't keep the lock: what it was given is no more than its streams.
+    configure 'del(.hooks) | .process.args = ["/bin/ls", "/proc/self/fd"]'
+    manage
+    run_monitored
+    equals '0 1 2 3' "$(xargs <<<"$output")"
+}
+
 # Kills a monitor at a random instant, and checks what every later command relies on.
 kill_round() { # DELAY-MS
     rm -f "$run_directory"/* "$kept"/*
@@ -162,13 +184,12 @@ kill_round() { # DELAY-MS
     kill -KILL "$monitor" 2>/dev/null || true
     wait "$monitor" 2>/dev/null || true
     wait "$beginner" || true
-    case $(field .status 2>/dev/null || echo none) in
-    created | running | restarting | none) ;;
+    case $(field .status 2>/dev/null) in
+    created | running | restarting | '') ;;
     *) return 1 ;;
     esac
     # The runtime may be at work for the dead monitor still.
-    wait_until 10 eval 'client recover >recovered'
-    [ "$(cat recovered)" != alive ] || return 1
+    wait_until 10 eval '[ "$(client recover)" != alive ]' || return 1
     equals '' "$(oci list -q)" || return 1
     equals false "$(field .monitorLost)" || return 1
     case $(field .status) in
