@@ -232,6 +232,21 @@ load monitor
     client stop 9
 }
 
+@test "of a restart and a stop, the later one counts" {
+    manage
+    configure '.process.args = ["/bin/sh", "-c", "trap : TERM; while :; do sleep 0.05; done"]'
+    start_monitored
+    client begin
+    client restart 15 30000 2>said &
+    restarter=$!
+    wait_until 5 has_happened 'kill 15'
+    client stop 9
+    status=0
+    wait "$restarter" || status=$?
+    equals '1 the container has ended' "$status $(cat said)"
+    equals 'exited true' "$(field '"\(.status) \(.stoppedByUser)"')"
+}
+
 @test "wait for the next exit, and for the last" {
     manage '.beginAtOnce = true | .restart = {name: "on-failure", maximumRetryCount: 1}'
     use_script 'sleep 0.5; exit 7'
