@@ -186,7 +186,7 @@ void command_print_help(const struct command_program *program, const struct comm
     }
     fputs("\nCommands:\n", out);
     print_verbs(program, NULL, out);
-    if (program->groups) {
+    if (program->groups && program->groups->name) {
         fputs("\nGroups of commands:\n", out);
         print_groups(program->groups, out);
     }

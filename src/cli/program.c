@@ -16,6 +16,8 @@ static const struct command_flag global_flags[] = {
 
 /* By name; --help lists them in this order. */
 static const struct command_verb *const verbs[] = {
+    &cli_login.command,
+    &cli_logout.command,
     &cli_version.command,
     NULL,
 };

@@ -23,6 +23,8 @@ struct cli_verb {
 
 extern const struct command_program cli_program;
 
+extern const struct cli_verb cli_login;
+extern const struct cli_verb cli_logout;
 extern const struct cli_verb cli_version;
 
 #endif
