@@ -143,7 +143,8 @@ static int add_device(struct spec *spec, const char *full_name, json_t *files)
     const char *const *directories =
         input->cdi_directories ? input->cdi_directories : default_directories;
     size_t count = input->cdi_directories ? input->cdi_directory_count : 2;
-    scope_free char *kind = memory_format("%.*s", (int)strcspn(full_name, "="), full_name);
+    scope_free char *kind = memory_copy_string(full_name);
+    kind[strcspn(kind, "=")] = '\0';
     const char *name = strchr(full_name, '=');
     json_t *file = NULL, *device = NULL;
     for (size_t i = 0; name && i < count; i++)
