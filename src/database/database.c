@@ -1,5 +1,6 @@
 #include "database/database.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -7,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/memory.h"
 #include "base/scope.h"
 
@@ -58,6 +60,15 @@ int database_open(struct database *database, const char *path, struct error *err
         return -1;
     }
     return 0;
+}
+
+int database_open_root(struct database *database, const char *root, struct error *err)
+{
+    *database = (struct database){0};
+    if (file_make_directories(root, 0700, err) < 0)
+        return -1;
+    scope_free char *path = memory_format("%s/hull.db", root);
+    return database_open(database, path, err);
 }
 
 void database_close(struct database *database)

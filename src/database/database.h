@@ -30,6 +30,9 @@ struct database_schema {
  * isn't a database, or is damaged, is an error that says so; it is never replaced. Waits up to a
  * minute for other processes' transactions. */
 int database_open(struct database *database, const char *path, struct error *err);
+/* The same for ROOT/hull.db, which is where everybody's tables are; ROOT is made (mode 0700) if it
+ * is missing. After it each module's own open function brings its tables up to date. */
+int database_open_root(struct database *database, const char *root, struct error *err);
 /* For scopes too: does nothing if *database is zeroed. */
 void database_close(struct database *database);
 #define scope_database __attribute__((cleanup(database_close)))
