@@ -184,6 +184,11 @@ int engine_open_image_root(const struct engine_container *container,
     struct monitor_overlay overlay;
     engine_overlay_describe(container, layers, &arena, &overlay);
     overlay.upper = overlay.work = NULL;
+    /* Without an upper directory overlayfs wants two lower ones: an empty one comes below. */
+    const char **lower = arena_allocate(&arena, overlay.lower.count + 1, sizeof *lower);
+    memcpy(lower, overlay.lower.items, overlay.lower.count * sizeof *lower);
+    lower[overlay.lower.count] = overlay.target;
+    overlay.lower = (struct monitor_strings){lower, overlay.lower.count + 1};
     int fd = open_overlay(&overlay, NULL, err);
     arena_release(&arena);
     return fd;
