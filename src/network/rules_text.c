@@ -127,9 +127,23 @@ static void write_nat(FILE *out)
             "}\n");
 }
 
-static void write_masquerade(FILE *out, const struct network_record *networks, size_t count)
+/* Also where a container asks for a port that its own network's container publishes: the answer
+ * must come back through the host. By subnet, as where bridged packets pass the firewall
+ * (br_netfilter) they have no incoming interface here. */
+static void write_subnet_masquerade(FILE *out, const struct network_record *network, int family)
 {
     char subnet[NETWORK_ADDRESS_SIZE];
+    const char *protocol = family == NETWORK_IP4 ? "ip" : "ip6";
+    subnet_format(&network->ranges[family].subnet, subnet);
+    fprintf(out, "%s saddr %s oifname \"%s\" ct status dnat masquerade\n", protocol, subnet,
+            network->interface);
+    if (network->masquerade)
+        fprintf(out, "%s saddr %s oifname != \"%s\" masquerade\n", protocol, subnet,
+                network->interface);
+}
+
+static void write_masquerade(FILE *out, const struct network_record *networks, size_t count)
+{
     fprintf(out, "chain postrouting {\n"
                  "type nat hook postrouting priority srcnat; policy accept;\n"
                  "ip saddr 127.0.0.0/8 oifname @bridges masquerade\n");
@@ -137,15 +151,9 @@ static void write_masquerade(FILE *out, const struct network_record *networks, s
         const struct network_record *network = &networks[i];
         if (!*network->interface || network->internal)
             continue;
-        /* A container that asks for a port that its own network's container publishes: the answer
-         * must come back through the host. */
-        fprintf(out, "iifname \"%s\" oifname \"%s\" ct status dnat masquerade\n",
-                network->interface, network->interface);
-        for (int family = 0; network->masquerade && family < NETWORK_FAMILIES; family++)
+        for (int family = 0; family < NETWORK_FAMILIES; family++)
             if (network->ranges[family].subnet.base.family)
-                fprintf(out, "%s saddr %s oifname != \"%s\" masquerade\n",
-                        family == NETWORK_IP4 ? "ip" : "ip6",
-                        subnet_format(&network->ranges[family].subnet, subnet), network->interface);
+                write_subnet_masquerade(out, network, family);
     }
     fprintf(out, "}\n");
 }
