@@ -32,6 +32,7 @@ extern const struct cli_verb cli_load;
 extern const struct cli_verb cli_login;
 extern const struct cli_verb cli_logout;
 extern const struct cli_verb cli_pull;
+extern const struct cli_verb cli_push;
 extern const struct cli_verb cli_rmi;
 extern const struct cli_verb cli_save;
 extern const struct cli_verb cli_system_check;

@@ -76,7 +76,8 @@ enum image_progress_phase {
     IMAGE_PROGRESS_UNPACKING,
     IMAGE_PROGRESS_LOADING,
     IMAGE_PROGRESS_RETRYING,
-    IMAGE_PROGRESS_EXISTS, /* the rest are ends */
+    IMAGE_PROGRESS_EXISTS,  /* the rest are ends */
+    IMAGE_PROGRESS_MOUNTED, /* from another repository of the registry that is pushed to */
     IMAGE_PROGRESS_COMPLETE,
     IMAGE_PROGRESS_FAILED,
 };

@@ -6,6 +6,7 @@
 #include "base/scope.h"
 #include "image/digest.h"
 #include "image/registry_download.h"
+#include "image/registry_lanes.h"
 
 struct job {
     struct image_unpack *unpack; /* to be committed; NULL: the layer is in its place */
@@ -14,28 +15,15 @@ struct job {
 
 struct work {
     const struct registry_layers *layers;
-    struct registry_cancel cancel;
     pthread_mutex_t mutex; /* of all below */
     struct job *jobs;
-    size_t next, committed; /* jobs that were taken, and that are in their places */
-    bool failed;
-    struct error error;
+    size_t committed; /* the jobs whose layers are in their places */
+    bool failed;      /* a layer wouldn't into its place */
 };
 
 static void name_item(const struct registry_layers *layers, size_t index, char item[13])
 {
     snprintf(item, 13, "%.12s", digest_hex(layers->layers[index].digest));
-}
-
-/* The first failure counts; those that follow from it don't. */
-static void fail(struct work *work, const struct error *err)
-{
-    pthread_mutex_lock(&work->mutex);
-    if (!work->failed)
-        work->error = *err;
-    work->failed = true;
-    pthread_mutex_unlock(&work->mutex);
-    registry_cancel_all(&work->cancel);
 }
 
 /* Puts the layers into their places that are ready and have all those below them in theirs. */
@@ -58,6 +46,7 @@ static int commit_ready(struct work *work, struct error *err)
         if (status == 0)
             work->committed++;
     }
+    work->failed = work->failed || status < 0;
     pthread_mutex_unlock(&work->mutex);
     return status;
 }
@@ -122,66 +111,31 @@ static int get_layer(struct work *work, struct registry_http *http, size_t index
     return status == 0 ? 0 : -1;
 }
 
-/* The next job's index, or -1. */
-static ssize_t take_job(struct work *work)
+static int do_job(void *context, struct registry_http *http, size_t index, struct error *err)
 {
-    pthread_mutex_lock(&work->mutex);
-    ssize_t index = work->failed || work->next == work->layers->count ? -1 : (ssize_t)work->next++;
-    pthread_mutex_unlock(&work->mutex);
-    return index;
-}
-
-static void *get_layers(void *argument)
-{
-    struct work *work = argument;
-    const struct registry_session *session = work->layers->session;
-    scope_registry_http struct registry_http http = {0};
-    struct error err = {0};
-    int status = registry_http_open(&http, session->config, session->host, &err);
-    http.cancel = &work->cancel;
-    for (ssize_t index; status == 0 && (index = take_job(work)) >= 0;) {
-        struct image_unpack *unpack = NULL;
-        status = get_layer(work, &http, (size_t)index, &unpack, &err);
-        if (status < 0) {
-            char item[13];
-            name_item(work->layers, (size_t)index, item);
-            image_progress_update(work->layers->progress, item, IMAGE_PROGRESS_FAILED, 0, 0);
-            break;
-        }
-        pthread_mutex_lock(&work->mutex);
-        work->jobs[index] = (struct job){.unpack = unpack, .ready = true};
-        pthread_mutex_unlock(&work->mutex);
-        status = commit_ready(work, &err);
+    struct work *work = context;
+    struct image_unpack *unpack = NULL;
+    if (get_layer(work, http, index, &unpack, err) < 0) {
+        char item[13];
+        name_item(work->layers, index, item);
+        image_progress_update(work->layers->progress, item, IMAGE_PROGRESS_FAILED, 0, 0);
+        return -1;
     }
-    if (status < 0)
-        fail(work, &err);
-    return NULL;
+    pthread_mutex_lock(&work->mutex);
+    work->jobs[index] = (struct job){.unpack = unpack, .ready = true};
+    pthread_mutex_unlock(&work->mutex);
+    return commit_ready(work, err);
 }
 
 int registry_layers_get(const struct registry_layers *layers, struct error *err)
 {
     struct work work = {.layers = layers};
-    size_t parallel = (size_t)layers->session->config->parallel, started = 0;
-    pthread_t threads[32];
-    if (layers->count == 0)
-        return 0;
     work.jobs = memory_allocate(layers->count, sizeof *work.jobs);
     pthread_mutex_init(&work.mutex, NULL);
-    registry_cancel_open(&work.cancel);
-    while (started < parallel && started < layers->count &&
-           started < sizeof threads / sizeof *threads &&
-           pthread_create(&threads[started], NULL, get_layers, &work) == 0)
-        started++;
-    if (started == 0)
-        get_layers(&work);
-    for (size_t i = 0; i < started; i++)
-        pthread_join(threads[i], NULL);
+    int status = registry_lanes_run(layers->session, layers->count, do_job, &work, err);
     for (size_t i = 0; i < layers->count; i++)
         image_unpack_abort(work.jobs[i].unpack);
-    registry_cancel_close(&work.cancel);
     pthread_mutex_destroy(&work.mutex);
     free(work.jobs);
-    if (work.failed && err)
-        *err = work.error;
-    return work.failed ? -1 : 0;
+    return status;
 }

@@ -153,12 +153,9 @@ static void clean_after_failure(struct pull *pull, int code)
         scope_image_removal struct image_removal removal = {0};
         status = image_prune(pull->store, NULL, &removal, &err);
     } else {
-        scope_close int lock = store_lock(pull->store, STORE_LOCK_EXCLUSIVE, &err);
-        json_t *index = lock < 0 ? NULL : store_index_read(pull->store, &err);
-        status = index ? store_collect(pull->store, index, false, NULL, &err) : -1;
-        json_decref(index);
+        status = store_sweep(pull->store, &err);
     }
-    if (status < 0 || store_empty_trash(pull->store, &err) < 0)
+    if (status < 0)
         warn(pull, "what is left of the pull isn't removed: %s", err.text);
 }
 
