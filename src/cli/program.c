@@ -29,6 +29,8 @@ static const struct command_verb *const verbs[] = {
     &cli_login.command,
     &cli_logout.command,
     &cli_pause.command,
+    &cli_pull.command,
+    &cli_push.command,
     &cli_restart.command,
     &cli_rm.command,
     &cli_rmi.command,

@@ -36,6 +36,8 @@ extern const struct cli_verb cli_load;
 extern const struct cli_verb cli_login;
 extern const struct cli_verb cli_logout;
 extern const struct cli_verb cli_pause;
+extern const struct cli_verb cli_pull;
+extern const struct cli_verb cli_push;
 extern const struct cli_verb cli_restart;
 extern const struct cli_verb cli_rm;
 extern const struct cli_verb cli_rmi;
