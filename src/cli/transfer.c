@@ -11,7 +11,7 @@ static void print_end(const struct transfer *transfer, const char *item,
                        : phase == IMAGE_PROGRESS_MOUNTED ? words->mounted
                                                          : NULL;
     if (word)
-        printf("%s: %s\n", item, word);
+        fprintf(transfer->out, "%s: %s\n", item, word);
 }
 
 static void update(const struct image_progress *callback, const char *item,
@@ -22,7 +22,7 @@ static void update(const struct image_progress *callback, const char *item,
         return;
     pthread_mutex_lock(&transfer->mutex);
     if (!transfer->progress)
-        transfer->progress = progress_begin(stdout);
+        transfer->progress = progress_begin(transfer->out);
     if (transfer->progress)
         image_progress_update(progress_callback(transfer->progress), item, phase, done, total);
     else
@@ -30,9 +30,10 @@ static void update(const struct image_progress *callback, const char *item,
     pthread_mutex_unlock(&transfer->mutex);
 }
 
-void transfer_begin(struct transfer *transfer, const struct transfer_words *words, bool quiet)
+void transfer_begin(struct transfer *transfer, const struct transfer_words *words, bool quiet,
+                    FILE *out)
 {
-    *transfer = (struct transfer){.callback = {update}, .words = words, .quiet = quiet};
+    *transfer = (struct transfer){.callback = {update}, .words = words, .quiet = quiet, .out = out};
     pthread_mutex_init(&transfer->mutex, NULL);
 }
 
@@ -44,8 +45,8 @@ void transfer_say(void *context, const char *line)
     transfer->progress = NULL;
     if (transfer->quiet)
         return;
-    printf("%s\n", line);
-    fflush(stdout);
+    fprintf(transfer->out, "%s\n", line);
+    fflush(transfer->out);
 }
 
 void transfer_end(struct transfer *transfer)

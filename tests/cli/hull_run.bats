@@ -27,7 +27,7 @@ load hull
     run_hull run --rm --memory 1 busybox true
     equals 125 "$status"
     contains Memory "$stderr"
-    run_hull run --rm no-such-image-of-mine:1 true --pull never
+    run_hull run --rm --pull never no-such-image-of-mine:1 true
     [ "$status" -ne 0 ]
     wait_until 5 nothing_left
 }
@@ -105,7 +105,7 @@ load hull
     equals 64 "$(wc -c <id)"
     run_hull run --rm --cidfile id busybox true
     refused 125 'is there already'
-    run_hull run --rm --cidfile other no-such-image true
+    run_hull run --rm --pull never --cidfile other no-such-image true
     [ ! -e other ]
     nothing_left
 }
