@@ -36,6 +36,11 @@ int volume_sweep(const struct volume_store *store, long long *bytes, struct erro
 int volume_remove_counting(struct volume_store *store, const char *name, bool force,
                            long long *bytes, struct error *err);
 
+/* As error_set(), for a refusal that is no system call's failure but that callers know by its code:
+ * the code's text isn't added. */
+int volume_refuse(struct error *err, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
 /* Whether something is mounted at path. */
 bool volume_is_mounted(int directory, const char *path);
 

@@ -110,7 +110,7 @@ int volume_mount(struct volume_store *store, const char *name, const char *conta
         store->database, err, "SELECT options FROM volume WHERE name = ?", "t", name);
     int found = row ? database_step(store->database, row, err) : -1;
     if (found <= 0)
-        return found < 0 ? -1 : error_set(err, ENOENT, "no such volume: %s", name);
+        return found < 0 ? -1 : volume_refuse(err, ENOENT, "no such volume: %s", name);
     json_t *options = json_loads(database_text(row, 0), 0, NULL);
     database_finalize(&row);
     int result = 0;
