@@ -44,6 +44,13 @@ int volume_refuse(struct error *err, int code, const char *format, ...)
 /* Whether something is mounted at path. */
 bool volume_is_mounted(int directory, const char *path);
 
+/* Mounts at path what the options name. */
+int volume_run_mount(const char *name, const char *path, const json_t *options, struct error *err);
+
+/* Notes that the container has it mounted no more, and unmounts it if nobody has. */
+int volume_unmount_one(struct volume_store *store, const char *name, const char *container,
+                       struct error *err);
+
 /* 1: a volume of that name is recorded, 0: none, -1 */
 int volume_is_recorded(struct volume_store *store, const char *name, struct error *err);
 
