@@ -65,8 +65,15 @@ static int tear_down(void **state)
     return 0;
 }
 
+static pid_t test_process; /* set by main */
+
+/* In a forked process, which must not go on with the tests, a failure is its end. */
 static void assert_done(int result, const struct error *err)
 {
+    if (result < 0 && getpid() != test_process) {
+        print_message("%s\n", err->text);
+        _exit(1);
+    }
     if (result < 0)
         fail_msg("%s", err->text);
 }
@@ -378,6 +385,7 @@ static int enter_namespace(void **state)
 
 int main(void)
 {
+    test_process = getpid();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(it_is_mounted_while_somebody_uses_it, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_mounted_is_filled_once, set_up, tear_down),
