@@ -56,4 +56,9 @@ int channel_receive(int channel, struct channel_message *message);
 int channel_expect(int channel, enum channel_message_type type, const char *who,
                    struct channel_message *message, struct error *err);
 
+/* For who has failed to act on the process at the other end: if it has said what went wrong there,
+ * and nobody has heard it yet, that takes *err's place, since it is why. Doesn't wait. Always
+ * returns -1. */
+int channel_explain(int channel, struct error *err);
+
 #endif

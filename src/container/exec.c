@@ -204,6 +204,7 @@ static int bring_up(struct exec *exec, struct error *err)
     };
     if (admit(&exec->attendance, &admission, err) == 0 && attend(&exec->attendance, err) == 0)
         return 0;
+    channel_explain(exec->attendance.channel, err);
     kill(pid, SIGKILL);
     waitpid(pid, NULL, 0);
     return -1;

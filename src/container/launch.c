@@ -415,6 +415,7 @@ static int bring_up(struct launch *launch, struct error *err)
                       launch->process.waits ? "waits for start" : "executed its program");
         return 0;
     }
+    channel_explain(launch->process.channel, err);
     warnings_note(launch->options->warnings, "undoing what was made: %s", err->text);
     undo(launch);
     return -1;
