@@ -74,6 +74,12 @@ int channel_report(int channel, enum channel_message_type type, int number, cons
     return write(channel, bytes, sizeof wire + length) < 0 ? -1 : 0;
 }
 
+void channel_fail(int channel, const struct error *err)
+{
+    channel_report(channel, CHANNEL_ERROR, err->code, err->text);
+    _exit(1);
+}
+
 static void take_descriptors(struct msghdr *header, struct channel_message *message)
 {
     for (struct cmsghdr *part = CMSG_FIRSTHDR(header); part; part = CMSG_NXTHDR(header, part)) {

@@ -48,6 +48,9 @@ int channel_send_descriptors(int channel, enum channel_message_type type, int nu
 /* The same by write(2) alone, for a process whose seccomp filter is already in force; text may be
  * NULL. */
 int channel_report(int channel, enum channel_message_type type, int number, const char *text);
+/* For the process that is being set up: reports why it can't go on, and ends it. The runtime undoes
+ * everything and prints it. */
+_Noreturn void channel_fail(int channel, const struct error *err);
 /* Waits for a message. The end of the stream is a message of type CHANNEL_END. -1 with errno. */
 int channel_receive(int channel, struct channel_message *message);
 
