@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 #include "base/file.h"
-#include "base/memory.h"
 #include "base/scope.h"
 #include "container/admit.h"
 #include "container/attend.h"
@@ -142,11 +141,9 @@ static int prepare(struct exec *exec, struct error *err)
         return error_set(err, 0, "--console-socket is for a process with a terminal (--tty)");
     if (lsm_check(process->apparmor_profile, process->selinux_label, NULL, err) < 0)
         return -1;
-    if (config->linux_section.seccomp) {
-        scope_free char *cache = memory_format("%s/.seccomp", options->root);
-        if (seccomp_compile(&exec->seccomp, config->linux_section.seccomp, cache, err) < 0)
-            return error_wrap(err, "linux.seccomp");
-    }
+    if (seccomp_compile_section(&exec->seccomp, config->linux_section.seccomp, options->root, err) <
+        0)
+        return -1;
     if (options->console_socket && (exec->attendance.console = client_socket_connect(
                                         "console", options->console_socket, err)) < 0)
         return -1;
