@@ -42,6 +42,11 @@ static const struct command_verb *const verbs[] = {
     &cli_tag.command,
     &cli_unpause.command,
     &cli_version.command,
+    &cli_volume_create.command,
+    &cli_volume_inspect.command,
+    &cli_volume_ls.command,
+    &cli_volume_prune.command,
+    &cli_volume_rm.command,
     NULL,
 };
 
@@ -49,6 +54,7 @@ static const struct command_group groups[] = {
     {"container", "manage containers"},
     {"image", "manage images"},
     {"system", "look after what hull keeps"},
+    {"volume", "manage volumes"},
     {0},
 };
 

@@ -49,5 +49,10 @@ extern const struct cli_verb cli_system_check;
 extern const struct cli_verb cli_tag;
 extern const struct cli_verb cli_unpause;
 extern const struct cli_verb cli_version;
+extern const struct cli_verb cli_volume_create;
+extern const struct cli_verb cli_volume_inspect;
+extern const struct cli_verb cli_volume_ls;
+extern const struct cli_verb cli_volume_prune;
+extern const struct cli_verb cli_volume_rm;
 
 #endif
