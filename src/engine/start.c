@@ -281,6 +281,9 @@ static int write_monitor_config(struct engine *engine, const struct engine_conta
         .cleanup = describe_cleanup(engine, &arena, container->id),
     };
     engine_overlay_describe(container, layers, &arena, &config.overlay);
+    /* Of --rm nothing needs to reach the disk: without this, unmounting waits for that. */
+    if (settings_flag(host, "AutoRemove"))
+        config.overlay.options = "volatile";
     describe_log(&arena, container, host, &config.log);
     describe_restart(host, &config.restart);
     describe_health(&arena, settings, &config.health);
