@@ -161,7 +161,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif fault == "broken" and turn <= 2:
             self.answer(500, b"{}")
         elif fault == "dead" and kind == "blobs":
-            self.answer(503, b'{"errors": [{"message": "\x1b[31mno disk"}]}')
+            self.answer(503, json.dumps({"errors": [{"message": "\x1b[31mno disk"}]}).encode())
         elif fault in ("private", "tokenless", "expiring") and not self.is_allowed(fault):
             self.answer(
                 401,
