@@ -1,6 +1,5 @@
 #include "image/registry_fetch.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -116,7 +115,7 @@ static int get_config(struct registry_fetch *fetch, struct image_lease *lease,
         .descriptor = config,
     };
     int status = registry_download(&download, err);
-    if (status < 0 && download.resumed && err->code == EBADMSG)
+    if (status < 0 && download.resumed && download.damaged)
         status = registry_download(&download, err);
     return status;
 }

@@ -15,6 +15,7 @@ import gzip
 import hashlib
 import http.server
 import io
+import itertools
 import json
 import random
 import sys
@@ -203,10 +204,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             Content_Type=OCI + "manifest.v1+json",
         )
 
-    def give_endless(self):
+    def give_endless(self, data=b""):
         self.start(200, {"Transfer-Encoding": "chunked"})
-        piece = b" " * 65536
-        for _ in range(10000):
+        for piece in itertools.chain([data] if data else [], itertools.repeat(b" " * 65536, 10000)):
             self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
 
     def first_byte(self):
@@ -255,7 +255,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif fault == "flipped" and big:
             self.give_part(data[:half] + bytes([data[half] ^ 1]) + data[half + 1 :], first, len(data))
         elif fault == "endless" and big:
-            self.give_endless()
+            self.give_endless(data)
         elif fault == "shorter" and big:
             self.answer(200, data[:half])
         elif fault == "slow":

@@ -81,7 +81,7 @@ GET bytes=$half- 206" ]
 @test "as long as a download gets on, it is gone on with" {
     pull dropping
     [ "$status" = 0 ]
-    [ "$(big_requests | wc -l)" = 8 ] # more than there are attempts, which are five
+    [ "$(big_requests | wc -l)" = 7 ] # more than there are attempts, which are five
     check_store
 }
 
@@ -130,11 +130,11 @@ GET - 200" ]
 
 @test "a lie about the length is caught before all of it came" {
     pull endless
-    refused "more than the "*" bytes came that the manifest says"
+    refused "bytes came that the manifest says"
     pull shorter
-    refused "announces "*" bytes, and the manifest says"
+    refused "bytes, and the manifest says"
     pull longer
-    refused "announces "*" bytes, and the manifest says"
+    refused "bytes, and the manifest says"
 }
 
 @test "a manifest without end, or too large, is given up" {
@@ -164,7 +164,8 @@ GET - 200" ]
     pull dead
     [ "$(grep -c ' 503$' <<<"$log")" -ge 5 ]
     # What a registry says doesn't reach the terminal as it is.
-    refused "HTTP status 503: ?[31mno disk"
+    [ "$status" = 1 ]
+    [[ ${lines[-1]} == "hull: pull: 127.0.0.1:5100/dead:1: blob: "*"HTTP status 503: ?[31mno disk" ]]
 }
 
 @test "credentials don't go where the registry sends us for a blob" {
