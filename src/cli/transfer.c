@@ -12,8 +12,7 @@ static void print_end(const struct transfer *transfer, const char *item,
                                                          : NULL;
     if (!word)
         return;
-    fprintf(transfer->out, "%s: %s
-", item, word);
+    fprintf(transfer->out, "%s: %s\n", item, word);
     fflush(transfer->out);
 }
 
