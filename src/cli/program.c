@@ -16,20 +16,13 @@ static const struct command_flag global_flags[] = {
 
 /* By name; --help lists them in this order. */
 static const struct command_verb *const verbs[] = {
-    &cli_history.command,
-    &cli_image_inspect.command,
-    &cli_image_prune.command,
-    &cli_images.command,
-    &cli_import.command,
-    &cli_load.command,
-    &cli_login.command,
-    &cli_logout.command,
-    &cli_rmi.command,
-    &cli_save.command,
-    &cli_system_check.command,
-    &cli_tag.command,
-    &cli_version.command,
-    NULL,
+    &cli_history.command,      &cli_image_inspect.command,
+    &cli_image_prune.command,  &cli_images.command,
+    &cli_import.command,       &cli_load.command,
+    &cli_login.command,        &cli_logout.command,
+    &cli_rmi.command,          &cli_save.command,
+    &cli_system_check.command, &cli_tag.command,
+    &cli_version.command,      NULL,
 };
 
 static const struct command_group groups[] = {
