@@ -46,12 +46,18 @@ static inline void tar_number(char *field, size_t width, long long value)
     field[0] = (char)(value < 0 ? 0xff : (field[0] | 0x80));
 }
 
+static inline void tar_field(char field[100], const char *text)
+{
+    size_t length = strlen(text);
+    memcpy(field, text, length < 100 ? length : 100);
+}
+
 static inline void tar_add(struct tar *tar, const struct tar_entry *entry)
 {
     char header[512] = {0};
     size_t length = entry->length ? entry->length : entry->data ? strlen(entry->data) : 0;
     unsigned int sum = 0;
-    memcpy(header, entry->name, strnlen(entry->name, 100));
+    tar_field(header, entry->name);
     tar_number(header + 100, 8, entry->mode ? entry->mode : 0644);
     tar_number(header + 108, 8, entry->uid);
     tar_number(header + 116, 8, entry->gid);
@@ -60,7 +66,7 @@ static inline void tar_add(struct tar *tar, const struct tar_entry *entry)
     memset(header + 148, ' ', 8);
     header[156] = entry->type ? entry->type : '0';
     if (entry->link)
-        memcpy(header + 157, entry->link, strnlen(entry->link, 100));
+        tar_field(header + 157, entry->link);
     memcpy(header + 257, "ustar\00000", 8);
     tar_number(header + 329, 8, entry->major);
     tar_number(header + 337, 8, entry->minor);
