@@ -167,7 +167,8 @@ static ssize_t next_piece(void *context, const void **bytes, struct error *err)
     pthread_mutex_unlock(&unpack->mutex);
     if (stopped)
         return error_set(err, 0, "stopped");
-    digest_update(&unpack->digest, *bytes, length);
+    if (length > 0)
+        digest_update(&unpack->digest, *bytes, length);
     return (ssize_t)length;
 }
 
@@ -425,7 +426,7 @@ static int place_layer(struct image_unpack *unpack, const char (*parents)[IMAGE_
             return -1;
     }
     return store_layer_place(unpack->store, unpack->place, unpack->chain_id, unpack->diff_id,
-                             unpack->result.bytes, unpack->result.entries, err);
+                             &unpack->result, err);
 }
 
 int image_unpack_commit(struct image_unpack *unpack, const char (*parents)[IMAGE_DIGEST_SIZE],

@@ -157,4 +157,29 @@ static inline void fixture_write(const char *path, const char *text)
     assert_true(fd >= 0 && file_write_all(fd, text, strlen(text)) == 0);
 }
 
+/* Imports a tar with one file of that text, under a name (or none). Returns the id. */
+static inline const char *fixture_make_image(const char *name, const char *text)
+{
+    static char ids[8][IMAGE_DIGEST_SIZE];
+    static unsigned int used;
+    scope_tar struct tar tar = {0};
+    struct reference reference;
+    scope_image struct image image = {0};
+    TAR_ADD(&tar, "etc/", .type = '5', .mode = 0711, .uid = 7, .mtime = 1000);
+    TAR_ADD(&tar, "etc/text", .data = text);
+    tar_end(&tar);
+    struct image_import import = {.comment = "made"};
+    if (name) {
+        assert_int_equal(reference_parse(name, &reference, &fixture.err), 0);
+        reference_default_tag(&reference);
+        import.reference = &reference;
+    }
+    scope_close int fd = openat(fixture.fd, "tar", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    assert_int_equal(file_write_all(fd, tar.bytes, tar.length), 0);
+    lseek(fd, 0, SEEK_SET);
+    if (image_import(fixture.store, fd, &import, &image, &fixture.err) < 0)
+        fail_msg("%s", fixture.err.text);
+    return strcpy(ids[used++ % 8], image.id);
+}
+
 #endif

@@ -7,31 +7,6 @@
 
 #define STRANGER "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
-/* Imports a tar with one file of that text, under a name (or none). Returns the id. */
-static const char *make_image(const char *name, const char *text)
-{
-    static char ids[8][IMAGE_DIGEST_SIZE];
-    static unsigned int used;
-    scope_tar struct tar tar = {0};
-    struct reference reference;
-    scope_image struct image image = {0};
-    TAR_ADD(&tar, "etc/", .type = '5', .mode = 0711, .uid = 7, .mtime = 1000);
-    TAR_ADD(&tar, "etc/text", .data = text);
-    tar_end(&tar);
-    struct image_import import = {.comment = "made"};
-    if (name) {
-        assert_int_equal(reference_parse(name, &reference, &fixture.err), 0);
-        reference_default_tag(&reference);
-        import.reference = &reference;
-    }
-    scope_close int fd = openat(fixture.fd, "tar", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    assert_int_equal(file_write_all(fd, tar.bytes, tar.length), 0);
-    lseek(fd, 0, SEEK_SET);
-    if (image_import(fixture.store, fd, &import, &image, &fixture.err) < 0)
-        fail_msg("%s", fixture.err.text);
-    return strcpy(ids[used++ % 8], image.id);
-}
-
 static void add_name(const char *image_name, const char *name)
 {
     scope_image struct image image = {0};
@@ -99,7 +74,8 @@ static void note_digest(const char *name, const char *text)
 static void an_image_is_found_by_all_that_docker_finds_it_by(void **state)
 {
     (void)state;
-    const char *id = make_image("one:1", "one"), *other = make_image("host.x/two", "two");
+    const char *id = fixture_make_image("one:1", "one"),
+               *other = fixture_make_image("host.x/two", "two");
     note_digest("one:1", "one@" STRANGER);
     scope_free char *digest = memory_format("%.20s", id + 7);
     assert_string_equal(find("one:1"), id);
@@ -130,7 +106,7 @@ static void an_id_that_several_begin_with_is_an_error(void **state)
     /* With 17 images two ids begin with the same digit. */
     for (int i = 0; i < 17; i++) {
         scope_free char *text = memory_format("%d", i);
-        const char *id = make_image(NULL, text);
+        const char *id = fixture_make_image(NULL, text);
         char digit[2] = {id[7]};
         if (!strchr(first, *digit)) {
             first[strlen(first)] = *digit;
@@ -148,7 +124,7 @@ static void an_id_that_several_begin_with_is_an_error(void **state)
 static void a_name_moves_and_leaves_the_other_dangling(void **state)
 {
     (void)state;
-    const char *one = make_image("x", "one"), *two = make_image("x", "two");
+    const char *one = fixture_make_image("x", "one"), *two = fixture_make_image("x", "two");
     assert_string_equal(find("x"), two);
     scope_image struct image image = {0};
     assert_int_equal(image_find(fixture.store, one, &image, &fixture.err), 1);
@@ -171,7 +147,7 @@ static void a_name_moves_and_leaves_the_other_dangling(void **state)
 static void the_same_image_twice_is_one(void **state)
 {
     (void)state;
-    const char *one = make_image("x", "one");
+    const char *one = fixture_make_image("x", "one");
     scope_image struct image image = {0};
     assert_int_equal(image_find(fixture.store, one, &image, &fixture.err), 1);
     struct reference reference;
@@ -233,7 +209,7 @@ static void an_image_whose_blobs_are_missing_is_not_entered(void **state)
 static void removal_by_name_takes_the_name_first(void **state)
 {
     (void)state;
-    const char *id = make_image("a:1", "text");
+    const char *id = fixture_make_image("a:1", "text");
     add_name("a:1", "a:2");
     assert_string_equal(remove_image("a:1", false), "a:1 /");
     assert_string_equal(find("a:2"), id);
@@ -248,7 +224,7 @@ static void removal_by_name_takes_the_name_first(void **state)
 static void removal_by_id_takes_all_names_of_one_repository(void **state)
 {
     (void)state;
-    const char *id = make_image("a:1", "text");
+    const char *id = fixture_make_image("a:1", "text");
     add_name("a:1", "a:2");
     scope_free char *prefix = memory_format("%.12s", id + 7);
     add_name("a:1", "b/a:1");
@@ -260,7 +236,7 @@ static void removal_by_id_takes_all_names_of_one_repository(void **state)
     const char *removed = remove_image(prefix, false);
     assert_int_equal(strncmp(removed, line, strlen(line)), 0);
 
-    id = make_image("a:1", "text");
+    id = fixture_make_image("a:1", "text");
     add_name("a:1", "b/a:1");
     assert_string_not_equal(remove_image(id, true), "error");
     assert_int_equal(count_images(), 0);
@@ -271,7 +247,7 @@ static void removal_by_id_takes_all_names_of_one_repository(void **state)
 static void removal_by_digest_takes_the_digest_first(void **state)
 {
     (void)state;
-    const char *id = make_image("a:1", "text");
+    const char *id = fixture_make_image("a:1", "text");
     note_digest("a:1", "a@" STRANGER);
     assert_string_equal(remove_image("a@" STRANGER, false), "a@" STRANGER " /");
     assert_string_equal(find("a:1"), id);
@@ -283,7 +259,7 @@ static void removal_by_digest_takes_the_digest_first(void **state)
     assert_string_equal(find("a@" STRANGER), "");
     assert_string_equal(find("b:1"), id);
     /* The only thing that it is known by. */
-    const char *pulled = make_image(NULL, "by digest");
+    const char *pulled = fixture_make_image(NULL, "by digest");
     note_digest(pulled, "c@" STRANGER);
     scope_free char *line = memory_format("c@" STRANGER " / %s", pulled);
     const char *removed = remove_image("c@" STRANGER, false);
@@ -294,7 +270,7 @@ static void removal_by_digest_takes_the_digest_first(void **state)
 static void what_a_container_holds_is_not_removed(void **state)
 {
     (void)state;
-    const char *id = make_image("a:1", "text");
+    const char *id = fixture_make_image("a:1", "text");
     scope_image struct image image = {0};
     scope_image_layers struct image_layers layers = {0};
     assert_int_equal(image_find(fixture.store, id, &image, &fixture.err), 1);
@@ -343,10 +319,11 @@ static bool has_no_text(const struct image *image, const void *context)
 static void pruning_takes_what_nobody_uses(void **state)
 {
     (void)state;
-    make_image("named", "1");
-    const char *dangling = make_image("moved", "2"), *held = make_image("moved", "3");
-    const char *kept = make_image("moved", "4");
-    make_image("moved", "5");
+    fixture_make_image("named", "1");
+    const char *dangling = fixture_make_image("moved", "2"),
+               *held = fixture_make_image("moved", "3");
+    const char *kept = fixture_make_image("moved", "4");
+    fixture_make_image("moved", "5");
     scope_image struct image image = {0};
     assert_int_equal(image_find(fixture.store, held, &image, &fixture.err), 1);
     assert_int_equal(image_lease_take(fixture.store, "c", "c", &image, &fixture.err), 0);
@@ -369,7 +346,7 @@ static void pruning_takes_what_nobody_uses(void **state)
 static void layers_are_unpacked_when_they_are_missing(void **state)
 {
     (void)state;
-    make_image("a", "text");
+    fixture_make_image("a", "text");
     scope_image struct image image = {0};
     scope_image_layers struct image_layers layers = {0};
     assert_int_equal(image_find(fixture.store, "a", &image, &fixture.err), 1);
@@ -394,7 +371,7 @@ static void layers_are_unpacked_when_they_are_missing(void **state)
 static void a_layer_that_was_never_acknowledged_goes_with_the_boot(void **state)
 {
     (void)state;
-    make_image("a", "text");
+    fixture_make_image("a", "text");
     scope_image struct image image = {0};
     scope_image_layers struct image_layers layers = {0};
     assert_int_equal(image_find(fixture.store, "a", &image, &fixture.err), 1);
@@ -429,7 +406,7 @@ static void a_container_s_changes_become_a_layer(void **state)
         print_message("not root\n");
         skip();
     }
-    make_image("a", "text");
+    fixture_make_image("a", "text");
     scope_image struct image parent = {0}, image = {0};
     scope_image_layers struct image_layers layers = {0};
     assert_int_equal(image_find(fixture.store, "a", &parent, &fixture.err), 1);
@@ -490,7 +467,7 @@ static void a_container_s_changes_become_a_layer(void **state)
 static void directories_between_have_the_attributes_of_the_layer_below(void **state)
 {
     (void)state;
-    make_image("a", "text");
+    fixture_make_image("a", "text");
     scope_image struct image parent = {0}, image = {0};
     scope_image_layers struct image_layers layers = {0};
     assert_int_equal(image_find(fixture.store, "a", &parent, &fixture.err), 1);
@@ -569,7 +546,7 @@ static void a_layer_that_is_not_what_the_configuration_says_is_refused(void **st
 static void a_history_may_tell_more_or_less_than_there_is(void **state)
 {
     (void)state;
-    make_image("a", "text");
+    fixture_make_image("a", "text");
     scope_image struct image image = {0};
     assert_int_equal(image_find(fixture.store, "a", &image, &fixture.err), 1);
     static const char *const histories[] = {
