@@ -171,6 +171,18 @@ static int collect_documents(struct image_store *store, struct error *err)
     return stream ? 0 : -1;
 }
 
+void store_collect_failed(struct image_store *store)
+{
+    {
+        scope_close int lock = store_lock(store, STORE_LOCK_EXCLUSIVE, NULL);
+        json_t *index = lock < 0 ? NULL : store_index_read(store, NULL);
+        if (index)
+            store_collect(store, index, false, NULL, NULL);
+        json_decref(index);
+    }
+    store_empty_trash(store, NULL);
+}
+
 int store_collect(struct image_store *store, const json_t *index, bool partial,
                   struct image_removal *removal, struct error *err)
 {

@@ -99,7 +99,8 @@ int64_t store_layer_size(struct image_store *store, const char *chain_id);
 json_t *store_layer_info(struct image_store *store, const char *chain_id);
 bool store_layer_exists(struct image_store *store, const char *chain_id);
 /* Makes what is at directory (below the store) the layer; see image_unpack_commit(). Under the
- * shared lock, by whoever has a lease of it. Another one may have come first. */
+ * shared lock, by whoever has a lease of it. 1: another one has come first, and directory is still
+ * where it was. */
 int store_layer_place(struct image_store *store, const char *directory, const char *chain_id,
                       const char *diff_id, const struct archive_extract_result *result,
                       struct error *err);
@@ -150,6 +151,10 @@ bool store_lease_is_alive(struct image_store *store, const char *name);
  * writes. Under the exclusive lock; call store_empty_trash() after giving it back. */
 int store_collect(struct image_store *store, const json_t *index, bool partial,
                   struct image_removal *removal, struct error *err);
+
+/* After something failed: collects what its lease held, so that a failure for want of room leaves
+ * none the less. Whatever prevents it, the next collection does it. */
+void store_collect_failed(struct image_store *store);
 
 /* Adds a line to one of the lists of a removal. */
 void store_removal_add(char ***list, size_t *count, const char *text);

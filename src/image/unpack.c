@@ -417,16 +417,20 @@ static int place_layer(struct image_unpack *unpack, const char (*parents)[IMAGE_
     if (store_layer_inherit(unpack->store, unpack->directory, unpack->result.implicit,
                             unpack->result.implicit_count, parents, parent_count, err) < 0)
         return -1;
-    scope_close int held = store_lock(unpack->store, STORE_LOCK_SHARED, err);
-    if (held < 0)
-        return -1;
-    if (!*unpack->chain_id) {
-        name_chain(unpack, parents, parent_count);
-        if (store_lease_hold(unpack->lease, "layer", unpack->chain_id, err) < 0)
+    int placed;
+    {
+        scope_close int held = store_lock(unpack->store, STORE_LOCK_SHARED, err);
+        if (held < 0)
             return -1;
+        bool unknown = !*unpack->chain_id;
+        if (unknown)
+            name_chain(unpack, parents, parent_count);
+        if (unknown && store_lease_hold(unpack->lease, "layer", unpack->chain_id, err) < 0)
+            return -1;
+        placed = store_layer_place(unpack->store, unpack->place, unpack->chain_id, unpack->diff_id,
+                                   &unpack->result, err);
     }
-    return store_layer_place(unpack->store, unpack->place, unpack->chain_id, unpack->diff_id,
-                             &unpack->result, err);
+    return placed == 1 ? store_remove_tree(unpack->store->fd, unpack->place, err) : placed;
 }
 
 int image_unpack_commit(struct image_unpack *unpack, const char (*parents)[IMAGE_DIGEST_SIZE],
