@@ -20,6 +20,50 @@ static bool has_word(const char *words, const char *word, size_t length)
     return false;
 }
 
+/* "24h", "10m30s", seconds since 1970, or a date (of this place, or with a Z of UTC): the time
+ * before which something must be; 0 if it is none. */
+static int64_t parse_until(const char *text)
+{
+    int64_t seconds = 0;
+    struct tm parts = {.tm_isdst = -1};
+    char *end = strptime(text, "%Y-%m-%d", &parts);
+    if (end) {
+        if (*end == 'T')
+            end = strptime(end + 1, "%H:%M:%S", &parts);
+        bool utc = end && strcmp(end, "Z") == 0;
+        if (!end || (*end && !utc))
+            return 0;
+        return utc ? timegm(&parts) : mktime(&parts);
+    }
+    for (const char *at = text; *at;) {
+        long number = strtol(at, &end, 10);
+        if (end == at || number < 0)
+            return 0;
+        if (!*end && at == text)
+            return number;
+        int64_t unit = *end == 'h' ? 3600 : *end == 'm' ? 60 : *end == 's' ? 1 : 0;
+        if (!unit)
+            return 0;
+        seconds += number * unit;
+        at = end + 1;
+    }
+    return time(NULL) - seconds;
+}
+
+/* Whether a value is one that its filter can have. */
+static bool is_valid_value(const char *text, const char *value)
+{
+    static const char *const truths[] = {"true", "false", "1", "0"};
+    if (strncmp(text, "until=", 6) == 0)
+        return parse_until(value) > 0;
+    if (strncmp(text, "dangling=", 9) != 0)
+        return *value != '\0';
+    for (size_t i = 0; i < sizeof truths / sizeof *truths; i++)
+        if (strcmp(value, truths[i]) == 0)
+            return true;
+    return false;
+}
+
 int image_filter_check(const struct image_filter *filter, const char *known, struct error *err)
 {
     for (size_t i = 0; i < filter->count; i++) {
@@ -31,6 +75,11 @@ int image_filter_check(const struct image_filter *filter, const char *known, str
                              known);
         struct image image = {0};
         const char *value = text + length + 1;
+        if (!is_valid_value(text, value))
+            return error_set(err, 0, "invalid filter '%.100s'%s", text,
+                             strncmp(text, "until=", 6) == 0
+                                 ? " (a time is 24h, 2024-01-31, or seconds since 1970)"
+                                 : "");
         bool about_image = strncmp(text, "before=", 7) == 0 || strncmp(text, "since=", 6) == 0;
         if (about_image && image_verb_find(filter->store, value, &image, err) < 0)
             return -1;
@@ -66,32 +115,6 @@ static int64_t created_of(struct image_store *store, const char *name)
 {
     scope_image struct image image = {0};
     return image_find(store, name, &image, NULL) == 1 ? image.created : 0;
-}
-
-/* "24h", "10m30s", seconds since 1970, or a date: the time before which something must be. */
-static int64_t parse_until(const char *text)
-{
-    int64_t seconds = 0;
-    struct tm parts = {.tm_isdst = -1};
-    char *end = strptime(text, "%Y-%m-%d", &parts);
-    if (end) {
-        if (*end == 'T' && !strptime(end + 1, "%H:%M:%S", &parts))
-            return 0;
-        return timegm(&parts);
-    }
-    for (const char *at = text; *at;) {
-        long number = strtol(at, &end, 10);
-        if (end == at || number < 0)
-            return 0;
-        if (!*end && at == text)
-            return number;
-        int64_t unit = *end == 'h' ? 3600 : *end == 'm' ? 60 : *end == 's' ? 1 : 0;
-        if (!unit)
-            return 0;
-        seconds += number * unit;
-        at = end + 1;
-    }
-    return time(NULL) - seconds;
 }
 
 static bool passes_one(const struct image_filter *filter, const char *text,
