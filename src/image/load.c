@@ -249,8 +249,8 @@ static int load_found(struct load *load, struct error *err)
     return status;
 }
 
-int image_load(struct image_store *store, int fd, const struct image_load_options *options,
-               struct error *err)
+static int load_archive(struct image_store *store, int fd, const struct image_load_options *options,
+                        struct error *err)
 {
     scope_image_lease struct image_lease *lease = NULL;
     struct error unheard = {0};
@@ -268,5 +268,14 @@ int image_load(struct image_store *store, int fd, const struct image_load_option
     json_decref(load.blobs);
     json_decref(load.documents);
     json_decref(load.links);
+    return status;
+}
+
+int image_load(struct image_store *store, int fd, const struct image_load_options *options,
+               struct error *err)
+{
+    int status = load_archive(store, fd, options, err);
+    if (status < 0)
+        store_collect_failed(store);
     return status;
 }

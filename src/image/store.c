@@ -208,8 +208,10 @@ static int clean_after_boot(struct image_store *store, struct error *err)
             return -1;
         json_t *index = store_index_read(store, err);
         int result = index ? drop_fresh_layers(store, err) : -1;
+        /* A damaged image is no reason to open nothing any more: it couldn't be removed. Whoever
+         * removes or prunes is told. */
         if (result == 0)
-            result = store_collect(store, index, false, NULL, err);
+            store_collect(store, index, false, NULL, NULL);
         json_decref(index);
         if (result < 0)
             return -1;
