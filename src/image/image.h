@@ -9,6 +9,7 @@
  *     layer-info/NAME.json       what each is: chain id, diff id, size
  *     unpack/                    layers that are being unpacked
  *     leases/                    what may not be collected, a file for each owner
+ *     reserve                    room to write index.json on a full disk
  *     lock                       flock: shared to add, exclusive to collect or to change index.json
  *
  * Whatever is written is held by a lease first, and only what neither index.json nor a lease holds

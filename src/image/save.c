@@ -76,8 +76,11 @@ static int write_blob(struct saver *saver, const char *digest)
     if (store_set_has(&saver->written, digest))
         return 0;
     store_set_add(&saver->written, digest);
-    if (image_blob_have(saver->store, saver->lease, digest, -1, saver->err) < 0)
+    /* On a full disk it can't be held, but be read. */
+    if (image_blob_have(saver->store, saver->lease, digest, -1, saver->err) < 0 &&
+        saver->err->code != ENOSPC && saver->err->code != EDQUOT)
         return -1;
+    saver->err->text[0] = '\0';
     scope_close int fd = image_blob_open(saver->store, digest, &size, saver->err);
     struct store_path path = store_blob_path(digest);
     if (fd < 0 || write_header(saver, path.text, AE_IFREG, size) < 0)
