@@ -155,9 +155,10 @@ bool store_lease_is_alive(struct image_store *store, const char *name);
 int store_collect(struct image_store *store, const json_t *index, bool partial,
                   struct image_removal *removal, struct error *err);
 
-/* After something failed: collects what its lease held, so that a failure for want of room leaves
- * none the less. Whatever prevents it, the next collection does it. */
-void store_collect_failed(struct image_store *store);
+/* After something failed, or had more than was needed: collects what its lease held, so that a
+ * failure for want of room leaves as much of it as there was. Whatever prevents this, the next
+ * collection does it. */
+void store_collect_rest(struct image_store *store);
 
 /* Adds a line to one of the lists of a removal. */
 void store_removal_add(char ***list, size_t *count, const char *text);

@@ -256,4 +256,5 @@ make_two_layers() { # NAME
     run bash -c "tar --create --directory one . | '$HULL' --root '$root' load"
     equals 'Loaded image: multi:1' "$output"
     equals "$id" "$(field multi:1 '{{.Descriptor.digest}}')"
+    is_sound # without the index, and what else of the archive isn't needed
 }

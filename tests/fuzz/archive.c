@@ -155,6 +155,12 @@ static void extract_made(const uint8_t *data, size_t size, bool layer)
     extract(tar.bytes, tar.length, layer);
 }
 
+static void print_fault(const char *fault, void *context)
+{
+    (void)context;
+    fprintf(stderr, "%s\n", fault);
+}
+
 /* Files of an archive of images, between bytes of 0xff. */
 static void load(const uint8_t *data, size_t size)
 {
@@ -181,7 +187,7 @@ static void load(const uint8_t *data, size_t size)
     promise(mkdirat(place.fd, "root", 0755) == 0);
     check_place();
     promise(unlinkat(place.fd, "root", AT_REMOVEDIR) == 0);
-    promise(image_store_check(place.store, false, NULL, NULL, &err) == 0);
+    promise(image_store_check(place.store, false, print_fault, NULL, &err) == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

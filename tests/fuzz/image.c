@@ -28,7 +28,7 @@ static void read_reference(const char *text, size_t size)
         return;
     }
     promise(strlen(reference_format(&reference, written)) < sizeof written - 1);
-    promise(!strstr(written, "..") && !strchr(written, ' ') && *written != '/');
+    promise(!strstr(reference.path, "..") && !strchr(written, ' ') && *written != '/');
     promise(reference_parse(written, &again, NULL) == 0);
     promise(strcmp(reference_format(&again, once_more), written) == 0);
     reference_format_familiar(&reference, once_more);
