@@ -43,7 +43,8 @@ load monitor
 
 @test "input reaches the program, and its end when the first client's ends" {
     manage '.openStdin = true | .stdinOnce = true'
-    use_script 'cat; echo end'
+    # Late enough that more is waiting than fits into a pipe.
+    use_script 'sleep 0.5; cat; echo end'
     run client run "$HULL_MONITOR" i < <(head -c 300000 /dev/zero | tr '\0' y)
     equals 0 "$status"
     equals $((300000 + 3)) "${#output}"
