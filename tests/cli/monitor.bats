@@ -411,3 +411,14 @@ load monitor
     rm -r "$kept"
     equals none "$(client status "$kept")"
 }
+
+@test "a program that ends without reading its input has its status and all of its output" {
+    local i
+    manage '.openStdin = true | .stdinOnce = true'
+    use_script 'head -c 100000 /dev/zero | tr "\0" y; exit 7'
+    for i in 1 2 3 4 5 6 7 8; do
+        rm -rf "$kept" && mkdir "$kept"
+        run client run "$HULL_MONITOR" i </dev/zero
+        equals "7 100000" "$status ${#output}"
+    done
+}
