@@ -1,0 +1,56 @@
+#include "cli/engine_verb.h"
+
+#include <stdio.h>
+#include <string.h>
+
+int engine_verb_run(struct cli_context *context,
+                    int (*act)(struct cli_context *context, struct engine *engine,
+                               struct error *err),
+                    struct error *err)
+{
+    scope_engine struct engine *engine = NULL;
+    const struct engine_options options = {
+        .root = context->root, .run_root = context->run_root, .warnings = context->warnings};
+    if (engine_open(&engine, &options, err) < 0 || act(context, engine, err) < 0) {
+        if (context->exit_status == 0)
+            context->exit_status = 1;
+        return -1;
+    }
+    return 0;
+}
+
+void engine_verb_report(struct cli_context *context, const struct error *err)
+{
+    fflush(stdout);
+    fprintf(stderr, "hull: %s: %s\n", context->line->verb->name, err->text);
+    context->exit_status = 1;
+}
+
+int engine_verb_each(struct cli_context *context, struct engine *engine,
+                     int (*act)(struct cli_context *context, struct engine *engine,
+                                const struct engine_container *container, struct error *err),
+                     struct error *err)
+{
+    for (int i = 0; i < context->line->argument_count; i++) {
+        scope_container struct engine_container container = {0};
+        if (engine_find(engine, context->line->arguments[i], &container, err) < 0 ||
+            act(context, engine, &container, err) < 0)
+            engine_verb_report(context, err);
+    }
+    return 0;
+}
+
+struct engine_verb_id engine_verb_show_id(const char *id, bool whole)
+{
+    struct engine_verb_id shown;
+    snprintf(shown.text, sizeof shown.text, "%.*s", whole ? ENGINE_ID_SIZE - 1 : 12, id);
+    return shown;
+}
+
+bool engine_verb_confirm(const char *warning)
+{
+    char answer[16] = "";
+    printf("WARNING! %s\nAre you sure you want to continue? [y/N] ", warning);
+    fflush(stdout);
+    return fgets(answer, sizeof answer, stdin) && (*answer == 'y' || *answer == 'Y');
+}

@@ -1,0 +1,33 @@
+/* What the verbs about containers share. */
+#ifndef HULL_CLI_ENGINE_VERB_H
+#define HULL_CLI_ENGINE_VERB_H
+
+#include "cli/verb.h"
+#include "engine/engine.h"
+
+/* Opens the engine, acts, and closes it; a failure ends the program with docker's 1, unless
+ * exit_status was set. */
+int engine_verb_run(struct cli_context *context,
+                    int (*act)(struct cli_context *context, struct engine *engine,
+                               struct error *err),
+                    struct error *err);
+
+/* Acts on the container that each argument names. What fails is said at once, and the rest is
+ * done; the program then ends with 1. */
+int engine_verb_each(struct cli_context *context, struct engine *engine,
+                     int (*act)(struct cli_context *context, struct engine *engine,
+                                const struct engine_container *container, struct error *err),
+                     struct error *err);
+/* Says an error and goes on: the program will end with 1. */
+void engine_verb_report(struct cli_context *context, const struct error *err);
+
+/* The first 12 digits of an id, or all of it. */
+struct engine_verb_id {
+    char text[ENGINE_ID_SIZE];
+};
+struct engine_verb_id engine_verb_show_id(const char *id, bool whole);
+
+/* Shows docker's warning and asks; true: yes. */
+bool engine_verb_confirm(const char *warning);
+
+#endif
