@@ -1,30 +1,12 @@
 #include "engine/engine.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/scope.h"
 #include "engine/engine_internal.h"
-
-int engine_make_directories(const char *path, unsigned int mode, struct error *err)
-{
-    scope_free char *copy = memory_copy_string(path);
-    if (mkdir(copy, mode) == 0 || errno == EEXIST)
-        return 0;
-    for (char *at = strchr(copy + 1, '/'); at; at = strchr(at + 1, '/')) {
-        *at = '\0';
-        if (mkdir(copy, 0755) < 0 && errno != EEXIST)
-            return error_set(err, errno, "can't make the directory %s", copy);
-        *at = '/';
-    }
-    if (mkdir(copy, mode) < 0 && errno != EEXIST)
-        return error_set(err, errno, "can't make the directory %s", copy);
-    return 0;
-}
 
 /* Absolute, since monitors and runtimes have other working directories. */
 static char *make_absolute(const char *path)
@@ -37,11 +19,9 @@ static char *make_absolute(const char *path)
 
 static int open_database(struct engine *engine, struct error *err)
 {
-    scope_free char *path = memory_format("%s/hull.db", engine->root);
-    if (engine_make_directories(engine->root, 0711, err) < 0 ||
-        engine_make_directories(engine->containers, 0711, err) < 0 ||
-        engine_make_directories(engine->run_root, 0711, err) < 0 ||
-        database_open(&engine->database, path, err) < 0)
+    if (file_make_directories(engine->containers, 0711, err) < 0 ||
+        file_make_directories(engine->run_root, 0711, err) < 0 ||
+        database_open_root(&engine->database, engine->root, err) < 0)
         return -1;
     return database_migrate(&engine->database, &engine_schema, err);
 }

@@ -17,9 +17,6 @@ struct engine {
     char *programs[2]; /* paths found so far: of hull-oci and hull-monitor */
 };
 
-/* Makes path and what is missing above it, with this mode. */
-int engine_make_directories(const char *path, unsigned int mode, struct error *err);
-
 /* ---- Rows (rows.c) ---- */
 
 extern const struct database_schema engine_schema;
@@ -56,14 +53,6 @@ int engine_give_back(struct engine *engine, const char *id, struct error *err);
 /* HostConfig of the container's settings; never NULL. */
 json_t *engine_host_config(const struct engine_container *container);
 
-/* Makes (or finds) the volumes that the settings name, notes that the container uses them, and
- * keeps the mounts, with the names of anonymous volumes, as the settings' "Mounted". */
-int engine_mounts_create(struct engine *engine, struct engine_container *container,
-                         struct error *err);
-/* The mounts with each Source a path, volumes filled and mounted; a new array, or NULL. */
-json_t *engine_mounts_prepare(struct engine *engine, const struct engine_container *container,
-                              struct error *err);
-
 /* The directories of the container's root file system, the uppermost (its own) first. */
 struct engine_layers {
     const char **directories; /* count + 1 of them, the first is upper */
@@ -74,6 +63,18 @@ int engine_layers_find(struct engine *engine, const struct engine_container *con
                        struct engine_layers *layers, struct error *err);
 void engine_layers_release(struct engine_layers *layers);
 #define scope_engine_layers __attribute__((cleanup(engine_layers_release)))
+
+/* Makes (or finds) the volumes that the settings name, notes that the container uses them, and
+ * keeps the mounts, with the names of anonymous volumes, as the settings' "Mounted". */
+int engine_mounts_create(struct engine *engine, struct engine_container *container,
+                         struct error *err);
+/* The mounts with each Source a path, volumes filled and mounted; a new array, or NULL. */
+json_t *engine_mounts_prepare(struct engine *engine, const struct engine_container *container,
+                              const struct engine_layers *layers, struct error *err);
+
+/* The image's root file system alone, read-only, as engine_open_root(). */
+int engine_open_image_root(const struct engine_container *container,
+                           const struct engine_layers *layers, struct error *err);
 
 /* Describes the overlay for the monitor and for engine_open_root(). Texts belong to layers, and to
  * arena. */

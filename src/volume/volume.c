@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "base/remove_tree.h"
 #include "base/scope.h"
 #include "volume/volume_internal.h"
 
@@ -272,7 +273,7 @@ int volume_remove_counting(struct volume_store *store, const char *name, bool fo
     if (held < 0)
         return 0;
     scope_free char *path = memory_format("%s/%s", store->root, trash);
-    return volume_remove_tree(AT_FDCWD, path, bytes, err);
+    return remove_tree(AT_FDCWD, path, bytes, err);
 }
 
 int volume_remove(struct volume_store *store, const char *name, bool force, struct error *err)

@@ -71,6 +71,10 @@ int volume_release(struct volume_store *store, const char *container, bool remov
 /* The directory of a volume's data; the caller frees. */
 char *volume_data_path(const struct volume_store *store, const char *name);
 
+/* Whether volume_populate() would look for something to do: the volume is empty, or half filled by
+ * who was killed. 1, 0, or -1. */
+int volume_wants_content(struct volume_store *store, const char *name, struct error *err);
+
 /* Fills a volume that is empty with what directory (of the image, a descriptor) holds: contents,
  * owners, modes, times, attributes, hard links; and gives it that directory's owner and mode. A
  * volume that is filled by one container at the time is waited for; what a killed process left

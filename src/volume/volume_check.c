@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "base/remove_tree.h"
 #include "base/scope.h"
 #include "volume/volume_internal.h"
 
@@ -74,7 +75,7 @@ int volume_sweep(const struct volume_store *store, long long *bytes, struct erro
     while ((entry = readdir(stream))) {
         scope_close int lock = -1;
         if (is_trash(entry->d_name) && is_abandoned(dirfd(stream), entry->d_name, &lock) &&
-            volume_remove_tree(dirfd(stream), entry->d_name, bytes, err) < 0)
+            remove_tree(dirfd(stream), entry->d_name, bytes, err) < 0)
             return -1;
     }
     return 0;

@@ -17,10 +17,6 @@ int volume_copy_tree(int from, int to, struct error *err);
 /* Gives to the owner, mode, times and attributes of from; both are directories. */
 int volume_copy_attributes(int from, int to, struct error *err);
 
-/* Removes directory/name with all below it; content if there is nothing. Doesn't follow links and
- * doesn't cross mounts. What files held is added to *bytes, which may be NULL. */
-int volume_remove_tree(int directory, const char *name, long long *bytes, struct error *err);
-
 /* Renames what is at ROOT/volumes/NAME to a name that no volume has, within the caller's
  * transaction. Returns a descriptor that says, as long as it is open, that somebody is removing it,
  * and the name in trash; or -1 with err->code ENOENT if there is nothing. */
