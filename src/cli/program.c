@@ -16,16 +16,27 @@ static const struct command_flag global_flags[] = {
 
 /* By name; --help lists them in this order. */
 static const struct command_verb *const verbs[] = {
+    &cli_container_inspect.command,
+    &cli_diff.command,
+    &cli_events.command,
     &cli_history.command,      &cli_image_inspect.command,
     &cli_image_prune.command,  &cli_images.command,
     &cli_import.command,       &cli_load.command,
+    &cli_inspect.command,
     &cli_login.command,        &cli_logout.command,
+    &cli_logs.command,
+    &cli_port.command,
+    &cli_ps.command,
+    &cli_rename.command,
     &cli_rmi.command,          &cli_save.command,
     &cli_system_check.command, &cli_tag.command,
+    &cli_top.command,
     &cli_version.command,      NULL,
+    &cli_wait.command,
 };
 
 static const struct command_group groups[] = {
+    {"container", "manage containers"},
     {"image", "manage images"},
     {"system", "look after what hull keeps"},
     {0},

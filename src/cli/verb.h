@@ -23,18 +23,28 @@ struct cli_verb {
 
 extern const struct command_program cli_program;
 
+extern const struct cli_verb cli_container_inspect;
+extern const struct cli_verb cli_diff;
+extern const struct cli_verb cli_events;
 extern const struct cli_verb cli_history;
 extern const struct cli_verb cli_image_inspect;
 extern const struct cli_verb cli_image_prune;
 extern const struct cli_verb cli_images;
 extern const struct cli_verb cli_import;
+extern const struct cli_verb cli_inspect;
 extern const struct cli_verb cli_load;
 extern const struct cli_verb cli_login;
 extern const struct cli_verb cli_logout;
+extern const struct cli_verb cli_logs;
+extern const struct cli_verb cli_port;
+extern const struct cli_verb cli_ps;
+extern const struct cli_verb cli_rename;
 extern const struct cli_verb cli_rmi;
 extern const struct cli_verb cli_save;
 extern const struct cli_verb cli_system_check;
 extern const struct cli_verb cli_tag;
+extern const struct cli_verb cli_top;
 extern const struct cli_verb cli_version;
+extern const struct cli_verb cli_wait;
 
 #endif
