@@ -17,6 +17,7 @@ static const struct command_flag global_flags[] = {
 /* By name; --help lists them in this order. */
 static const struct command_verb *const verbs[] = {
     &cli_container_inspect.command,
+    &cli_cp.command,
     &cli_diff.command,
     &cli_events.command,
     &cli_history.command,      &cli_image_inspect.command,

@@ -24,6 +24,7 @@ struct cli_verb {
 extern const struct command_program cli_program;
 
 extern const struct cli_verb cli_container_inspect;
+extern const struct cli_verb cli_cp;
 extern const struct cli_verb cli_diff;
 extern const struct cli_verb cli_events;
 extern const struct cli_verb cli_history;
