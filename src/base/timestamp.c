@@ -69,7 +69,7 @@ static bool take_offset(const char **at, int64_t *offset)
 static bool read_date(const char *text, bool strict, int64_t *out)
 {
     struct tm parts = {.tm_isdst = -1};
-    int64_t decimals = 0, offset;
+    int64_t decimals = 0, offset = 0;
     int year, month;
     if (!take_digits(&text, 4, 1, 9999, &year) || !take(&text, '-') ||
         !take_digits(&text, 2, 1, 12, &month) || !take(&text, '-') ||

@@ -3,14 +3,14 @@
 #include <stdio.h>
 
 #include "base/scope.h"
-#include "cli/engine_verb.h"
+#include "cli/container_verb.h"
 
-static int print_changes(struct cli_context *context, struct engine *engine, struct error *err)
+static int print_changes(struct cli_context *context, struct engine *engine,
+                         const struct engine_container *container, struct error *err)
 {
-    scope_container struct engine_container container = {0};
     scope_engine_changes struct engine_changes changes = {0};
-    if (engine_find(engine, context->line->arguments[0], &container, err) < 0 ||
-        engine_diff(engine, &container, &changes, err) < 0)
+    (void)context;
+    if (engine_diff(engine, container, &changes, err) < 0)
         return -1;
     for (size_t i = 0; i < changes.count; i++)
         printf("%c %s\n", "CAD"[changes.items[i].kind], changes.items[i].path);
@@ -19,7 +19,7 @@ static int print_changes(struct cli_context *context, struct engine *engine, str
 
 static int run_diff(struct cli_context *context, struct error *err)
 {
-    return engine_verb_run(context, print_changes, err);
+    return container_verb_one(context, print_changes, err);
 }
 
 const struct cli_verb cli_diff = {

@@ -9,9 +9,7 @@ int engine_verb_run(struct cli_context *context,
                     struct error *err)
 {
     scope_engine struct engine *engine = NULL;
-    const struct engine_options options = {
-        .root = context->root, .run_root = context->run_root, .warnings = context->warnings};
-    if (engine_open(&engine, &options, err) < 0 || act(context, engine, err) < 0) {
+    if (container_verb_open(context, &engine, err) < 0 || act(context, engine, err) < 0) {
         if (context->exit_status == 0)
             context->exit_status = 1;
         return -1;
@@ -24,20 +22,6 @@ void engine_verb_report(struct cli_context *context, const struct error *err)
     fflush(stdout);
     fprintf(stderr, "hull: %s: %s\n", context->line->verb->name, err->text);
     context->exit_status = 1;
-}
-
-int engine_verb_each(struct cli_context *context, struct engine *engine,
-                     int (*act)(struct cli_context *context, struct engine *engine,
-                                const struct engine_container *container, struct error *err),
-                     struct error *err)
-{
-    for (int i = 0; i < context->line->argument_count; i++) {
-        scope_container struct engine_container container = {0};
-        if (engine_find(engine, context->line->arguments[i], &container, err) < 0 ||
-            act(context, engine, &container, err) < 0)
-            engine_verb_report(context, err);
-    }
-    return 0;
 }
 
 struct engine_verb_id engine_verb_show_id(const char *id, bool whole)

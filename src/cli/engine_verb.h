@@ -1,9 +1,8 @@
-/* What the verbs about containers share. */
+/* What the verbs share that look at what the engine keeps. */
 #ifndef HULL_CLI_ENGINE_VERB_H
 #define HULL_CLI_ENGINE_VERB_H
 
-#include "cli/verb.h"
-#include "engine/engine.h"
+#include "cli/container_verb.h"
 
 /* Opens the engine, acts, and closes it; a failure ends the program with docker's 1, unless
  * exit_status was set. */
@@ -12,12 +11,6 @@ int engine_verb_run(struct cli_context *context,
                                struct error *err),
                     struct error *err);
 
-/* Acts on the container that each argument names. What fails is said at once, and the rest is
- * done; the program then ends with 1. */
-int engine_verb_each(struct cli_context *context, struct engine *engine,
-                     int (*act)(struct cli_context *context, struct engine *engine,
-                                const struct engine_container *container, struct error *err),
-                     struct error *err);
 /* Says an error and goes on: the program will end with 1. */
 void engine_verb_report(struct cli_context *context, const struct error *err);
 

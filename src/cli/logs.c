@@ -6,7 +6,7 @@
 #include "base/quantity.h"
 #include "base/scope.h"
 #include "base/timestamp.h"
-#include "cli/engine_verb.h"
+#include "cli/container_verb.h"
 #include "engine/log.h"
 
 static const struct command_flag flags[] = {
@@ -68,21 +68,20 @@ static int read_options(struct command_line *line, struct engine_log_options *op
     return 0;
 }
 
-static int print_log(struct cli_context *context, struct engine *engine, struct error *err)
+static int print_log(struct cli_context *context, struct engine *engine,
+                     const struct engine_container *container, struct error *err)
 {
     struct command_line *line = context->line;
-    scope_container struct engine_container container = {0};
     struct engine_log_options options = {
         .follow = command_given(line, "follow"), .take = print_record, .context = line};
-    if (read_options(line, &options, err) < 0 ||
-        engine_find(engine, line->arguments[0], &container, err) < 0)
+    if (read_options(line, &options, err) < 0)
         return -1;
-    return engine_read_log(engine, &container, &options, err);
+    return engine_read_log(engine, container, &options, err);
 }
 
 static int run_logs(struct cli_context *context, struct error *err)
 {
-    return engine_verb_run(context, print_log, err);
+    return container_verb_one(context, print_log, err);
 }
 
 const struct cli_verb cli_logs = {

@@ -3,7 +3,7 @@
 
 #include "base/memory.h"
 #include "base/scope.h"
-#include "cli/engine_verb.h"
+#include "cli/container_verb.h"
 #include "monitor/document.h"
 
 /* "0.0.0.0:8080", "[::]:8080" */
@@ -42,13 +42,11 @@ static void print_all(const json_t *ports)
     }
 }
 
-static int print_ports(struct cli_context *context, struct engine *engine, struct error *err)
+static int print_ports(struct cli_context *context, struct engine *engine,
+                       const struct engine_container *container, struct error *err)
 {
     char **arguments = context->line->arguments;
-    scope_container struct engine_container container = {0};
-    if (engine_find(engine, arguments[0], &container, err) < 0)
-        return -1;
-    scope_json json_t *document = engine_inspect(engine, &container, false, err);
+    scope_json json_t *document = engine_inspect(engine, container, false, err);
     if (!document)
         return -1;
     const json_t *ports = json_object_get(json_object_get(document, "NetworkSettings"), "Ports");
@@ -68,7 +66,7 @@ static int print_ports(struct cli_context *context, struct engine *engine, struc
 
 static int run_port(struct cli_context *context, struct error *err)
 {
-    return engine_verb_run(context, print_ports, err);
+    return container_verb_one(context, print_ports, err);
 }
 
 const struct cli_verb cli_port = {

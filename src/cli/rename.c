@@ -1,18 +1,14 @@
-#include "base/scope.h"
-#include "cli/engine_verb.h"
+#include "cli/container_verb.h"
 
-static int rename_container(struct cli_context *context, struct engine *engine, struct error *err)
+static int rename_container(struct cli_context *context, struct engine *engine,
+                            const struct engine_container *container, struct error *err)
 {
-    char **arguments = context->line->arguments;
-    scope_container struct engine_container container = {0};
-    if (engine_find(engine, arguments[0], &container, err) < 0)
-        return -1;
-    return engine_rename(engine, &container, arguments[1], err);
+    return engine_rename(engine, container, context->line->arguments[1], err);
 }
 
 static int run_rename(struct cli_context *context, struct error *err)
 {
-    return engine_verb_run(context, rename_container, err);
+    return container_verb_one(context, rename_container, err);
 }
 
 const struct cli_verb cli_rename = {

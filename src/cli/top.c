@@ -3,16 +3,15 @@
 
 #include "base/memory.h"
 #include "base/scope.h"
-#include "cli/engine_verb.h"
+#include "cli/container_verb.h"
 
 /* hull-oci reads the container's cgroup, and shows of what ps(1) prints the container's part. */
-static int print_processes(struct cli_context *context, struct engine *engine, struct error *err)
+static int print_processes(struct cli_context *context, struct engine *engine,
+                           const struct engine_container *container, struct error *err)
 {
     const struct command_line *line = context->line;
-    scope_container struct engine_container container = {0};
     struct monitor_status status = {0};
-    if (engine_find(engine, line->arguments[0], &container, err) < 0 ||
-        engine_status(engine, &container, &status, err) < 0)
+    if (engine_status(engine, container, &status, err) < 0)
         return -1;
     bool has_processes = status.state == MONITOR_RUNNING || status.state == MONITOR_PAUSED;
     monitor_status_release(&status);
@@ -20,7 +19,7 @@ static int print_processes(struct cli_context *context, struct engine *engine, s
         return error_set(err, 0, "container %s is not running", line->arguments[0]);
     const char *program = engine_program(engine, "hull-oci");
     const char *const first[] = {
-        program, "--root", engine_runtime_root(engine), "ps", container.id, "-ef"};
+        program, "--root", engine_runtime_root(engine), "ps", container->id, "-ef"};
     size_t count = sizeof first / sizeof *first;
     scope_free const char **words =
         memory_allocate(count + (size_t)line->argument_count + 1, sizeof *words);
@@ -36,7 +35,7 @@ static int print_processes(struct cli_context *context, struct engine *engine, s
 
 static int run_top(struct cli_context *context, struct error *err)
 {
-    return engine_verb_run(context, print_processes, err);
+    return container_verb_one(context, print_processes, err);
 }
 
 const struct cli_verb cli_top = {

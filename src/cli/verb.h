@@ -23,8 +23,11 @@ struct cli_verb {
 
 extern const struct command_program cli_program;
 
+extern const struct cli_verb cli_attach;
+extern const struct cli_verb cli_container_cleanup;
 extern const struct cli_verb cli_container_inspect;
 extern const struct cli_verb cli_cp;
+extern const struct cli_verb cli_create;
 extern const struct cli_verb cli_diff;
 extern const struct cli_verb cli_events;
 extern const struct cli_verb cli_history;
@@ -33,18 +36,26 @@ extern const struct cli_verb cli_image_prune;
 extern const struct cli_verb cli_images;
 extern const struct cli_verb cli_import;
 extern const struct cli_verb cli_inspect;
+extern const struct cli_verb cli_kill;
 extern const struct cli_verb cli_load;
 extern const struct cli_verb cli_login;
 extern const struct cli_verb cli_logout;
 extern const struct cli_verb cli_logs;
+extern const struct cli_verb cli_pause;
 extern const struct cli_verb cli_port;
 extern const struct cli_verb cli_ps;
 extern const struct cli_verb cli_rename;
+extern const struct cli_verb cli_restart;
+extern const struct cli_verb cli_rm;
 extern const struct cli_verb cli_rmi;
+extern const struct cli_verb cli_run;
 extern const struct cli_verb cli_save;
+extern const struct cli_verb cli_start;
+extern const struct cli_verb cli_stop;
 extern const struct cli_verb cli_system_check;
 extern const struct cli_verb cli_tag;
 extern const struct cli_verb cli_top;
+extern const struct cli_verb cli_unpause;
 extern const struct cli_verb cli_version;
 extern const struct cli_verb cli_wait;
 

@@ -1,12 +1,13 @@
 #include <stdio.h>
 
-#include "cli/engine_verb.h"
+#include "cli/container_verb.h"
 
 static int wait_for(struct cli_context *context, struct engine *engine,
-                    const struct engine_container *container, struct error *err)
+                    const struct engine_container *container, void *argument, struct error *err)
 {
     int exit_code;
     (void)context;
+    (void)argument;
     if (engine_wait(engine, container, ENGINE_WAIT_NOT_RUNNING, &exit_code, err) < 0)
         return -1;
     printf("%d\n", exit_code);
@@ -14,14 +15,10 @@ static int wait_for(struct cli_context *context, struct engine *engine,
     return 0;
 }
 
-static int wait_for_all(struct cli_context *context, struct engine *engine, struct error *err)
-{
-    return engine_verb_each(context, engine, wait_for, err);
-}
-
 static int run_wait(struct cli_context *context, struct error *err)
 {
-    return engine_verb_run(context, wait_for_all, err);
+    const struct container_verb_each each = {.act = wait_for, .prints_itself = true};
+    return container_verb_each(context, &each, err);
 }
 
 const struct cli_verb cli_wait = {

@@ -83,7 +83,7 @@ static int find_image(struct engine *engine, const char *name, struct image *ima
     return found < 0 ? -1 : 0;
 }
 
-static int make_directories(const struct engine_container *container, struct error *err)
+static int fill_directory(const struct engine_container *container, struct error *err)
 {
     static const char *const names[] = {"upper", "work", "rootfs"};
     if (mkdir(container->directory, 0711) < 0)
@@ -95,6 +95,24 @@ static int make_directories(const struct engine_container *container, struct err
             return error_set(err, errno, "can't make the container's directory %s", path);
     }
     return 0;
+}
+
+/* Makes the directory under another name, and with its lock held: so nobody takes it for what a
+ * killed command left. Returns the lock. */
+static int make_directory(const struct engine_container *container, struct error *err)
+{
+    const char *slash = strrchr(container->directory, '/');
+    scope_free char *draft_directory =
+        memory_format("%.*s/" ENGINE_DRAFT_PREFIX "%s", (int)(slash - container->directory),
+                      container->directory, container->id);
+    struct engine_container draft = *container;
+    draft.directory = draft_directory;
+    scope_close int lock = fill_directory(&draft, err) < 0 ? -1 : engine_lock(&draft, false, err);
+    if (lock < 0)
+        return -1;
+    if (rename(draft.directory, container->directory) < 0)
+        return error_set(err, errno, "can't rename %s", draft.directory);
+    return scope_take_fd(&lock);
 }
 
 /* The row comes last: with it the container is there. */
@@ -136,8 +154,7 @@ static int create(struct engine *engine, const json_t *settings,
         find_image(engine, settings_text(settings, "Image"), &image, err) < 0 ||
         describe(engine, settings, &image, container, err) < 0)
         return -1;
-    int result = make_directories(container, err);
-    scope_close int lock = result == 0 ? engine_lock(container, false, err) : -1;
+    scope_close int lock = make_directory(container, err);
     if (lock >= 0 && make_parts(engine, container, &image, err) == 0)
         return 0;
     struct error ignored;

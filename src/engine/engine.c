@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/scope.h"
 #include "engine/engine_internal.h"
+#include "network/network.h"
 
 /* Absolute, since monitors and runtimes have other working directories. */
 static char *make_absolute(const char *path)
@@ -48,6 +49,7 @@ void engine_close(struct engine **slot)
     *slot = NULL;
     if (!engine)
         return;
+    network_close(&engine->networks);
     image_store_close(engine->images);
     if (engine->has_volumes)
         volume_close(&engine->volumes);

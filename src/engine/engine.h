@@ -50,6 +50,7 @@ void engine_close(struct engine **engine); /* does nothing if *engine is NULL */
 /* The modules below, opened; they are the engine's. NULL: failed. */
 struct image_store *engine_images(struct engine *engine, struct error *err);
 struct volume_store *engine_volumes(struct engine *engine, struct error *err);
+struct networks *engine_networks(struct engine *engine, struct error *err); /* network/network.h */
 
 /* RUN_ROOT/events; see monitor_event_append(). */
 const char *engine_events_path(const struct engine *engine);

@@ -14,6 +14,7 @@ struct engine {
     struct image_store *images; /* NULL until it is needed */
     struct volume_store volumes;
     bool has_volumes;
+    struct networks *networks;
     char *programs[2]; /* paths found so far: of hull-oci and hull-monitor */
 };
 
@@ -36,6 +37,9 @@ int engine_name_check(struct engine *engine, const char *name, struct error *err
 /* Fills directory and run_directory from the id. */
 void engine_container_set_paths(const struct engine *engine, struct engine_container *container);
 
+/* What the directory of a container begins with as long as it isn't complete. */
+#define ENGINE_DRAFT_PREFIX "."
+
 /* ---- One at a time (lock.c) ---- */
 
 /* Takes the container's lock: whoever changes its course holds it. Returns a descriptor; -1 with
@@ -49,6 +53,10 @@ int engine_erase(struct engine *engine, const char *id, bool anonymous_volumes,
                  struct error *err);
 /* Gives back what the last start took: network, mounts of volumes. */
 int engine_give_back(struct engine *engine, const char *id, struct error *err);
+
+/* A new name for its attached interfaces. */
+int engine_network_rename(struct engine *engine, const struct engine_container *container,
+                          const char *name, struct error *err);
 
 /* HostConfig of the container's settings; never NULL. */
 json_t *engine_host_config(const struct engine_container *container);

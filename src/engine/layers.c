@@ -118,15 +118,15 @@ static int receive_result(int channel, struct error *err)
  * is left out. */
 static int bind_mounts(int root, const json_t *mounts, struct error *err)
 {
-    const json_t *mount;
+    const json_t *item;
     size_t i;
-    json_array_foreach(mounts, i, mount)
+    json_array_foreach(mounts, i, item)
     {
         char target[64];
-        const char *source = settings_text(mount, "Source");
-        if (strcmp(settings_text(mount, "Type"), "tmpfs") == 0)
+        const char *source = settings_text(item, "Source");
+        if (strcmp(settings_text(item, "Type"), "tmpfs") == 0)
             continue;
-        scope_close int at = file_open_resolved(root, settings_text(mount, "Target"), O_PATH, 0,
+        scope_close int at = file_open_resolved(root, settings_text(item, "Target"), O_PATH, 0,
                                                 RESOLVE_IN_ROOT);
         if (at < 0)
             continue;

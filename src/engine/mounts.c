@@ -16,16 +16,6 @@
 
 /* ---- When a container is made ---- */
 
-static bool has_target(const json_t *mounts, const char *target)
-{
-    const json_t *mount;
-    size_t i;
-    json_array_foreach(mounts, i, mount)
-        if (strcmp(settings_text(mount, "Target"), target) == 0)
-            return true;
-    return false;
-}
-
 static bool is_anonymous(const json_t *mount)
 {
     return strcmp(settings_text(mount, "Type"), "volume") == 0 && !*settings_text(mount, "Source");
