@@ -165,6 +165,9 @@ int engine_reconcile(struct engine *engine, bool boot, struct error *err);
  * resolved by openat2(2) and RESOLVE_IN_ROOT. */
 int engine_open_root(struct engine *engine, const struct engine_container *container,
                      bool writable, struct error *err);
+/* The same without what is mounted on it (volumes, /proc …), to be read: what export writes. */
+int engine_open_own_root(struct engine *engine, const struct engine_container *container,
+                         struct error *err);
 
 /* ---- Other programs of hull ---- */
 
