@@ -38,6 +38,8 @@ static const struct command_verb *const verbs[] = {
     &cli_pause.command,
     &cli_port.command,
     &cli_ps.command,
+    &cli_pull.command,
+    &cli_push.command,
     &cli_rename.command,
     &cli_restart.command,
     &cli_rm.command,
@@ -51,6 +53,11 @@ static const struct command_verb *const verbs[] = {
     &cli_top.command,
     &cli_unpause.command,
     &cli_version.command,
+    &cli_volume_create.command,
+    &cli_volume_inspect.command,
+    &cli_volume_ls.command,
+    &cli_volume_prune.command,
+    &cli_volume_rm.command,
     &cli_wait.command,
     NULL,
 };
@@ -59,6 +66,7 @@ static const struct command_group groups[] = {
     {"container", "manage containers"},
     {"image", "manage images"},
     {"system", "look after what hull keeps"},
+    {"volume", "manage volumes"},
     {0},
 };
 

@@ -9,7 +9,10 @@
 #include "base/scope.h"
 #include "cli/container_verb.h"
 #include "cli/run_flags.h"
+#include "cli/transfer.h"
+#include "engine/settings.h"
 #include "engine/settings_internal.h"
+#include "image/registry.h"
 
 #define STATUS_FAILED 125
 
@@ -52,9 +55,49 @@ static int create_with_file(struct cli_context *context, struct engine *engine,
 
 /* ---- Making ---- */
 
+static void say_missing(void *context, const char *name)
+{
+    scope_free char *line =
+        memory_format("Unable to find image '%s' locally: pulling it", name);
+    transfer_say(context, line);
+}
+
+/* Docker's policy: --pull says whether what is there is enough. */
+static int obtain_image(struct cli_context *context, struct engine *engine, const char *name,
+                        struct error *err)
+{
+    static const struct transfer_words words = {"Pull complete", "Already exists", NULL};
+    const struct command_line *line = context->line;
+    const char *pull = command_value(line, "pull"), *platform_text = command_value(line, "platform");
+    enum registry_policy policy = !pull || strcmp(pull, "missing") == 0 ? REGISTRY_POLICY_MISSING
+                                  : strcmp(pull, "always") == 0         ? REGISTRY_POLICY_ALWAYS
+                                                                        : REGISTRY_POLICY_NEVER;
+    struct platform platform;
+    struct transfer transfer;
+    struct image_store *images = engine_images(engine, err);
+    scope_image struct image image = {0};
+    if (!images || (platform_text && platform_parse(platform_text, &platform, err) < 0))
+        return -1;
+    transfer_begin(&transfer, &words, command_given(line, "quiet"), stderr);
+    const struct registry_pull_options options = {
+        .platform = platform_text ? &platform : NULL,
+        .progress = &transfer.callback,
+        .warnings = context->warnings,
+        .say = transfer_say,
+        .context = &transfer,
+    };
+    int status = registry_obtain(images, name, policy, &options, say_missing, &image, err);
+    transfer_end(&transfer);
+    return status;
+}
+
 static int create(struct cli_context *context, struct engine *engine, const json_t *settings,
                   struct engine_container *container, struct error *err)
 {
+    /* Nothing is pulled for what can't be made. */
+    if (settings_check(settings, NULL, err) < 0 ||
+        obtain_image(context, engine, settings_text(settings, "Image"), err) < 0)
+        return -1;
     return create_with_file(context, engine, settings, container, err);
 }
 

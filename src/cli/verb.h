@@ -45,6 +45,8 @@ extern const struct cli_verb cli_logs;
 extern const struct cli_verb cli_pause;
 extern const struct cli_verb cli_port;
 extern const struct cli_verb cli_ps;
+extern const struct cli_verb cli_pull;
+extern const struct cli_verb cli_push;
 extern const struct cli_verb cli_rename;
 extern const struct cli_verb cli_restart;
 extern const struct cli_verb cli_rm;
@@ -58,6 +60,11 @@ extern const struct cli_verb cli_tag;
 extern const struct cli_verb cli_top;
 extern const struct cli_verb cli_unpause;
 extern const struct cli_verb cli_version;
+extern const struct cli_verb cli_volume_create;
+extern const struct cli_verb cli_volume_inspect;
+extern const struct cli_verb cli_volume_ls;
+extern const struct cli_verb cli_volume_prune;
+extern const struct cli_verb cli_volume_rm;
 extern const struct cli_verb cli_wait;
 
 #endif

@@ -1,6 +1,7 @@
 /* Stopping, pausing and so on: requests to the container's monitor. */
 #include <errno.h>
 #include <limits.h>
+#include <signal.h>
 #include <string.h>
 
 #include "base/scope.h"
@@ -60,9 +61,13 @@ int engine_kill(struct engine *engine, const struct engine_container *container,
                 struct error *err)
 {
     struct error why;
-    return monitor_kill(container->run_directory, signal, &why) == 0
-               ? 0
-               : explain(engine, container, &why, err);
+    int exit_code;
+    if (monitor_kill(container->run_directory, signal, &why) < 0)
+        return explain(engine, container, &why, err);
+    /* Nobody survives this one: who removes the container next shan't be told that it runs. */
+    if (signal == SIGKILL)
+        monitor_wait(container->run_directory, true, &exit_code, &why);
+    return 0;
 }
 
 int engine_pause(struct engine *engine, const struct engine_container *container, struct error *err)

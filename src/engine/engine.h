@@ -112,7 +112,7 @@ int engine_start(struct engine *engine, const struct engine_container *container
                  struct engine_start *start, struct error *err);
 
 /* As monitor_stop() and so on. Stopping one that doesn't run does nothing, restarting starts it;
- * for the others that is an error. */
+ * for the others that is an error. A SIGKILL returns once the program has ended. */
 int engine_stop(struct engine *engine, const struct engine_container *container, int signal,
                 int timeout, struct error *err);
 int engine_restart(struct engine *engine, const struct engine_container *container, int signal,

@@ -139,6 +139,9 @@ bool store_lease_is_alive(struct image_store *store, const char *name);
 int store_collect(struct image_store *store, const json_t *index, bool partial,
                   struct image_removal *removal, struct error *err);
 
+/* The whole of it, but for partial blobs: what somebody who failed left. */
+int store_sweep(struct image_store *store, struct error *err);
+
 /* Adds a line to one of the lists of a removal. */
 void store_removal_add(char ***list, size_t *count, const char *text);
 
