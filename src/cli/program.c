@@ -23,6 +23,7 @@ static const struct command_verb *const verbs[] = {
     &cli_create.command,
     &cli_diff.command,
     &cli_events.command,
+    &cli_exec.command,
     &cli_export.command,
     &cli_history.command,
     &cli_image_inspect.command,

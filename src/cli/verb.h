@@ -30,6 +30,7 @@ extern const struct cli_verb cli_cp;
 extern const struct cli_verb cli_create;
 extern const struct cli_verb cli_diff;
 extern const struct cli_verb cli_events;
+extern const struct cli_verb cli_exec;
 extern const struct cli_verb cli_export;
 extern const struct cli_verb cli_history;
 extern const struct cli_verb cli_image_inspect;
