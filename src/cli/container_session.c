@@ -60,8 +60,7 @@ int container_session_run(struct engine *engine, const struct engine_container *
         .pass_signals = session->pass_signals,
         .detach_keys = session->detach_keys,
     };
-    scope_close int connection =
-        monitor_attach(container->run_directory, session->flags, err);
+    scope_close int connection = monitor_attach(container->run_directory, session->flags, err);
     if (connection < 0)
         return -1;
     if (session->begin && monitor_begin(container->run_directory, &failure, err) < 0) {

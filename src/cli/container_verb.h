@@ -38,9 +38,9 @@ int container_verb_signal(const struct cli_context *context, const char *flag, i
 /* A foreground `run`, `start` or `attach`: passes data between the terminal and the container until
  * that ends or the user detaches. */
 struct container_session {
-    int flags;               /* MONITOR_ATTACH_* */
-    bool begin;              /* it is created, and begins once we are attached */
-    bool await_cleanup;      /* of --rm: wait until it is gone */
+    int flags;          /* MONITOR_ATTACH_* */
+    bool begin;         /* it is created, and begins once we are attached */
+    bool await_cleanup; /* of --rm: wait until it is gone */
     bool pass_signals;
     const char *detach_keys; /* NULL: the default */
 };

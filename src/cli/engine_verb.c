@@ -30,11 +30,3 @@ struct engine_verb_id engine_verb_show_id(const char *id, bool whole)
     snprintf(shown.text, sizeof shown.text, "%.*s", whole ? ENGINE_ID_SIZE - 1 : 12, id);
     return shown;
 }
-
-bool engine_verb_confirm(const char *warning)
-{
-    char answer[16] = "";
-    printf("WARNING! %s\nAre you sure you want to continue? [y/N] ", warning);
-    fflush(stdout);
-    return fgets(answer, sizeof answer, stdin) && (*answer == 'y' || *answer == 'Y');
-}

@@ -20,7 +20,4 @@ struct engine_verb_id {
 };
 struct engine_verb_id engine_verb_show_id(const char *id, bool whole);
 
-/* Shows docker's warning and asks; true: yes. */
-bool engine_verb_confirm(const char *warning);
-
 #endif

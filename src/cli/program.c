@@ -17,6 +17,7 @@ static const struct command_flag global_flags[] = {
 /* By name; --help lists them in this order. */
 static const struct command_verb *const verbs[] = {
     &cli_attach.command,
+    &cli_commit.command,
     &cli_container_cleanup.command,
     &cli_container_inspect.command,
     &cli_cp.command,

@@ -57,8 +57,7 @@ static int create_with_file(struct cli_context *context, struct engine *engine,
 
 static void say_missing(void *context, const char *name)
 {
-    scope_free char *line =
-        memory_format("Unable to find image '%s' locally: pulling it", name);
+    scope_free char *line = memory_format("Unable to find image '%s' locally: pulling it", name);
     transfer_say(context, line);
 }
 
@@ -68,7 +67,8 @@ static int obtain_image(struct cli_context *context, struct engine *engine, cons
 {
     static const struct transfer_words words = {"Pull complete", "Already exists", NULL};
     const struct command_line *line = context->line;
-    const char *pull = command_value(line, "pull"), *platform_text = command_value(line, "platform");
+    const char *pull = command_value(line, "pull"),
+               *platform_text = command_value(line, "platform");
     enum registry_policy policy = !pull || strcmp(pull, "missing") == 0 ? REGISTRY_POLICY_MISSING
                                   : strcmp(pull, "always") == 0         ? REGISTRY_POLICY_ALWAYS
                                                                         : REGISTRY_POLICY_NEVER;

@@ -10,8 +10,7 @@ struct request {
 };
 
 static int send_request(struct cli_context *context, struct engine *engine,
-                        const struct engine_container *container, void *argument,
-                        struct error *err)
+                        const struct engine_container *container, void *argument, struct error *err)
 {
     (void)context;
     const struct request *request = argument;
@@ -49,8 +48,7 @@ static int read_stop_flags(struct cli_context *context, struct request *request,
 static int run_stop(struct cli_context *context, struct error *err)
 {
     struct request request = {.send = engine_stop};
-    return read_stop_flags(context, &request, err) < 0 ? -1
-                                                       : send_requests(context, &request, err);
+    return read_stop_flags(context, &request, err) < 0 ? -1 : send_requests(context, &request, err);
 }
 
 const struct cli_verb cli_stop = {
@@ -67,8 +65,7 @@ const struct cli_verb cli_stop = {
 static int run_restart(struct cli_context *context, struct error *err)
 {
     struct request request = {.send = engine_restart};
-    return read_stop_flags(context, &request, err) < 0 ? -1
-                                                       : send_requests(context, &request, err);
+    return read_stop_flags(context, &request, err) < 0 ? -1 : send_requests(context, &request, err);
 }
 
 const struct cli_verb cli_restart = {

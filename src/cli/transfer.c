@@ -10,8 +10,10 @@ static void print_end(const struct transfer *transfer, const char *item,
                        : phase == IMAGE_PROGRESS_EXISTS  ? words->exists
                        : phase == IMAGE_PROGRESS_MOUNTED ? words->mounted
                                                          : NULL;
-    if (word)
-        fprintf(transfer->out, "%s: %s\n", item, word);
+    if (!word)
+        return;
+    fprintf(transfer->out, "%s: %s\n", item, word);
+    fflush(transfer->out);
 }
 
 static void update(const struct image_progress *callback, const char *item,

@@ -24,6 +24,7 @@ struct cli_verb {
 extern const struct command_program cli_program;
 
 extern const struct cli_verb cli_attach;
+extern const struct cli_verb cli_commit;
 extern const struct cli_verb cli_container_cleanup;
 extern const struct cli_verb cli_container_inspect;
 extern const struct cli_verb cli_cp;

@@ -107,9 +107,8 @@ static int take_ports(struct network_ports *ports, const json_t *settings, struc
     {
         if (json_array_size(bindings) == 0 && network_ports_parse(ports, port, err) < 0)
             return -1;
-        json_array_foreach(bindings, i, binding)
-            if (take_port(ports, port, binding, err) < 0)
-                return -1;
+        json_array_foreach(bindings, i,
+                           binding) if (take_port(ports, port, binding, err) < 0) return -1;
     }
     json_object_foreach(json_object_get(settings, "ExposedPorts"), port, bindings)
     {
@@ -197,16 +196,15 @@ int engine_network_attach(struct engine *engine, const struct engine_container *
     scope_container struct engine_container other = {0};
     struct networks *networks = engine_networks(engine, err);
     *result = (struct engine_network){0};
-    int status = networks ? fill_request(engine, container, &arena, &request, &other, &ports, err)
-                          : -1;
+    int status =
+        networks ? fill_request(engine, container, &arena, &request, &other, &ports, err) : -1;
     if (status == 0)
         status = network_attach(networks, &request, &result->attachment, err);
     if (status == 0)
         status = engine_network_write_files(container, &result->attachment, err);
     if (status == 0)
-        result->files = memory_copy_string(request.mode == NETWORK_MODE_CONTAINER
-                                               ? other.directory
-                                               : container->directory);
+        result->files = memory_copy_string(
+            request.mode == NETWORK_MODE_CONTAINER ? other.directory : container->directory);
     network_ports_release(&ports);
     arena_release(&arena);
     return status;

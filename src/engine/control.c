@@ -87,8 +87,8 @@ int engine_resume(struct engine *engine, const struct engine_container *containe
                : explain(engine, container, &why, err);
 }
 
-int engine_rename(struct engine *engine, const struct engine_container *container,
-                  const char *name, struct error *err)
+int engine_rename(struct engine *engine, const struct engine_container *container, const char *name,
+                  struct error *err)
 {
     struct error ignored;
     name += *name == '/';

@@ -146,8 +146,8 @@ static int describe(struct engine *engine, const json_t *settings, const struct 
     return choose_name(engine, settings, container, err);
 }
 
-static int create(struct engine *engine, const json_t *settings,
-                  struct engine_container *container, struct error *err)
+static int create(struct engine *engine, const json_t *settings, struct engine_container *container,
+                  struct error *err)
 {
     scope_image struct image image = {0};
     if (settings_check(settings, engine->warnings, err) < 0 ||
@@ -162,8 +162,8 @@ static int create(struct engine *engine, const json_t *settings,
     return -1;
 }
 
-int engine_create(struct engine *engine, const json_t *settings,
-                  struct engine_container *container, struct error *err)
+int engine_create(struct engine *engine, const json_t *settings, struct engine_container *container,
+                  struct error *err)
 {
     *container = (struct engine_container){0};
     if (create(engine, settings, container, err) == 0)

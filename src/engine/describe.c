@@ -18,7 +18,8 @@ json_t *engine_event_attributes(const struct engine_container *container)
 
 /* ---- Log records: --log-opt labels=A,B --log-opt env=C --log-opt tag=TEMPLATE ---- */
 
-static void add_labels(const struct engine_container *container, const char *keys, json_t *attributes)
+static void add_labels(const struct engine_container *container, const char *keys,
+                       json_t *attributes)
 {
     scope_free char *copy = memory_copy_string(keys);
     char *rest = copy;
@@ -56,9 +57,12 @@ static char *fill_tag(const struct engine_container *container, const char *temp
     const struct {
         const char *field, *value;
     } fields[] = {
-        {"{{.ID}}", short_id},           {"{{.FullID}}", container->id},
-        {"{{.Name}}", container->name},  {"{{.ImageID}}", short_image},
-        {"{{.ImageFullID}}", container->image_id}, {"{{.ImageName}}", container->image},
+        {"{{.ID}}", short_id},
+        {"{{.FullID}}", container->id},
+        {"{{.Name}}", container->name},
+        {"{{.ImageID}}", short_image},
+        {"{{.ImageFullID}}", container->image_id},
+        {"{{.ImageName}}", container->image},
         {"{{.DaemonName}}", "hull"},
     };
     char *text = NULL;
@@ -73,7 +77,7 @@ static char *fill_tag(const struct engine_container *container, const char *temp
             fputs(fields[i].value, out);
             template += strlen(fields[i].field);
         } else {
-            putc(*template++, out);
+            putc(*template ++, out);
         }
     }
     if (out)

@@ -64,11 +64,11 @@ void engine_emit(struct engine *engine, const char *type, const char *action, co
 struct engine_container {
     char id[ENGINE_ID_SIZE];
     char *name;
-    char *image;        /* as the user wrote it: "nginx:1.25" */
+    char *image; /* as the user wrote it: "nginx:1.25" */
     char image_id[IMAGE_DIGEST_SIZE];
-    int64_t created;    /* ns since 1970 */
-    json_t *settings;   /* checked and merged with the image's: docs/settings.md */
-    char *directory;    /* ROOT/containers/ID */
+    int64_t created;     /* ns since 1970 */
+    json_t *settings;    /* checked and merged with the image's: docs/settings.md */
+    char *directory;     /* ROOT/containers/ID */
     char *run_directory; /* RUN_ROOT/containers/ID */
 };
 
@@ -136,8 +136,8 @@ struct engine_removal {
 int engine_remove(struct engine *engine, const struct engine_container *container,
                   const struct engine_removal *removal, struct error *err);
 
-int engine_rename(struct engine *engine, const struct engine_container *container,
-                  const char *name, struct error *err);
+int engine_rename(struct engine *engine, const struct engine_container *container, const char *name,
+                  struct error *err);
 
 /* Changes members of HostConfig (those that docker update takes), live if it runs. */
 int engine_update(struct engine *engine, const struct engine_container *container,
@@ -163,8 +163,8 @@ int engine_reconcile(struct engine *engine, bool boot, struct error *err);
 /* The container's root directory as its processes see it, or would, as a descriptor (O_PATH) of a
  * mount that is there as long as the descriptor is. writable: for cp into it. With it, paths are
  * resolved by openat2(2) and RESOLVE_IN_ROOT. */
-int engine_open_root(struct engine *engine, const struct engine_container *container,
-                     bool writable, struct error *err);
+int engine_open_root(struct engine *engine, const struct engine_container *container, bool writable,
+                     struct error *err);
 /* The same without what is mounted on it (volumes, /proc …), to be read: what export writes. */
 int engine_open_own_root(struct engine *engine, const struct engine_container *container,
                          struct error *err);

@@ -30,8 +30,7 @@ int engine_row_find(struct engine *engine, const char *id, struct engine_contain
 int engine_row_delete(struct engine *engine, const char *id, struct error *err);
 int engine_row_set_settings(struct engine *engine, const struct engine_container *container,
                             struct error *err);
-int engine_row_set_name(struct engine *engine, const char *id, const char *name,
-                        struct error *err);
+int engine_row_set_name(struct engine *engine, const char *id, const char *name, struct error *err);
 /* Whether a name may be given and is free. */
 int engine_name_check(struct engine *engine, const char *name, struct error *err);
 /* Fills directory and run_directory from the id. */
@@ -49,8 +48,7 @@ int engine_lock(const struct engine_container *container, bool try, struct error
 /* ---- What a container is made of ---- */
 
 /* Removes all that goes by this id, whatever there is of it, and at last its directory. */
-int engine_erase(struct engine *engine, const char *id, bool anonymous_volumes,
-                 struct error *err);
+int engine_erase(struct engine *engine, const char *id, bool anonymous_volumes, struct error *err);
 /* Gives back what the last start took: network, mounts of volumes. */
 int engine_give_back(struct engine *engine, const char *id, struct error *err);
 
@@ -94,7 +92,6 @@ void engine_overlay_describe(const struct engine_container *container,
 json_t *engine_event_attributes(const struct engine_container *container);
 
 /* Writes the whole text beside and renames. */
-int engine_write_file(const char *directory, const char *name, const char *text,
-                      struct error *err);
+int engine_write_file(const char *directory, const char *name, const char *text, struct error *err);
 
 #endif

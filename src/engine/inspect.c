@@ -81,14 +81,14 @@ static json_t *describe_config(const struct engine_container *container)
 static json_t *describe_host_config(const struct engine_container *container)
 {
     static const char *const numbers[] = {
-        "CpuShares",  "Memory",     "NanoCpus",          "BlkioWeight", "CpuPeriod",
-        "CpuQuota",   "MemorySwap", "MemoryReservation", "OomScoreAdj", "ShmSize"};
-    static const char *const lists[] = {"Binds",      "CapAdd",   "CapDrop", "Dns",
-                                        "DnsOptions", "DnsSearch", "ExtraHosts", "GroupAdd",
-                                        "Links",      "SecurityOpt", "Devices",  "VolumesFrom"};
-    static const char *const texts[] = {"ContainerIDFile", "Cgroup", "CgroupParent", "CpusetCpus",
-                                        "CpusetMems", "PidMode", "UTSMode", "UsernsMode"};
-    static const char *const flags[] = {"AutoRemove", "Privileged", "PublishAllPorts",
+        "CpuShares", "Memory",     "NanoCpus",          "BlkioWeight", "CpuPeriod",
+        "CpuQuota",  "MemorySwap", "MemoryReservation", "OomScoreAdj", "ShmSize"};
+    static const char *const lists[] = {"Binds",      "CapAdd",      "CapDrop",    "Dns",
+                                        "DnsOptions", "DnsSearch",   "ExtraHosts", "GroupAdd",
+                                        "Links",      "SecurityOpt", "Devices",    "VolumesFrom"};
+    static const char *const texts[] = {"ContainerIDFile", "Cgroup",  "CgroupParent", "CpusetCpus",
+                                        "CpusetMems",      "PidMode", "UTSMode",      "UsernsMode"};
+    static const char *const flags[] = {"AutoRemove",     "Privileged",     "PublishAllPorts",
                                         "ReadonlyRootfs", "OomKillDisable", "Init"};
     json_t *host = json_copy(engine_host_config(container));
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
@@ -117,8 +117,7 @@ static json_t *describe_host_config(const struct engine_container *container)
 static json_t *describe_mount(struct engine *engine, const json_t *mount)
 {
     const char *type = settings_text(mount, "Type"), *source = settings_text(mount, "Source");
-    const char *propagation =
-        settings_text(json_object_get(mount, "BindOptions"), "Propagation");
+    const char *propagation = settings_text(json_object_get(mount, "BindOptions"), "Propagation");
     json_t *shown = json_pack("{s:s}", "Type", type);
     if (strcmp(type, "volume") == 0) {
         struct error ignored;
@@ -230,8 +229,7 @@ static void add_program(const json_t *settings, json_t *shown)
     json_t *words = json_array();
     json_array_extend(words, json_object_get(settings, "Entrypoint"));
     json_array_extend(words, json_object_get(settings, "Cmd"));
-    json_object_set_new(shown, "Path",
-                        text_or_empty(json_string_value(json_array_get(words, 0))));
+    json_object_set_new(shown, "Path", text_or_empty(json_string_value(json_array_get(words, 0))));
     json_array_remove(words, 0);
     json_object_set_new(shown, "Args", words);
 }
@@ -267,12 +265,11 @@ json_t *engine_inspect(struct engine *engine, const struct engine_container *con
     struct monitor_status status = {0};
     if (engine_status(engine, container, &status, err) < 0)
         return NULL;
-    json_t *shown = json_pack("{s:s, s:o, s:o, s:s, s:o, s:i, s:s, s:s, s:n}", "Id", container->id,
-                              "Created", describe_time(container->created), "State",
-                              describe_state(&status), "Image", container->image_id, "Name",
-                              json_sprintf("/%s", container->name), "RestartCount",
-                              status.restart_count, "Driver", "overlay2", "Platform", "linux",
-                              "ExecIDs");
+    json_t *shown =
+        json_pack("{s:s, s:o, s:o, s:s, s:o, s:i, s:s, s:s, s:n}", "Id", container->id, "Created",
+                  describe_time(container->created), "State", describe_state(&status), "Image",
+                  container->image_id, "Name", json_sprintf("/%s", container->name), "RestartCount",
+                  status.restart_count, "Driver", "overlay2", "Platform", "linux", "ExecIDs");
     monitor_status_release(&status);
     add_program(container->settings, shown);
     add_files(container, shown);

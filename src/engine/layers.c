@@ -80,9 +80,8 @@ static void send_result(int channel, int fd, const struct error *err)
     if (fd >= 0) {
         message.msg_control = &control;
         message.msg_controllen = sizeof control.space;
-        control.header = (struct cmsghdr){.cmsg_level = SOL_SOCKET,
-                                          .cmsg_type = SCM_RIGHTS,
-                                          .cmsg_len = CMSG_LEN(sizeof(int))};
+        control.header = (struct cmsghdr){
+            .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))};
         memcpy(CMSG_DATA(&control.header), &fd, sizeof fd);
     }
     sendmsg(channel, &message, MSG_NOSIGNAL);
@@ -127,8 +126,8 @@ static int bind_mounts(int root, const json_t *mounts, struct error *err)
         const char *source = settings_text(item, "Source");
         if (strcmp(settings_text(item, "Type"), "tmpfs") == 0)
             continue;
-        scope_close int at = file_open_resolved(root, settings_text(item, "Target"), O_PATH, 0,
-                                                RESOLVE_IN_ROOT);
+        scope_close int at =
+            file_open_resolved(root, settings_text(item, "Target"), O_PATH, 0, RESOLVE_IN_ROOT);
         if (at < 0)
             continue;
         snprintf(target, sizeof target, "/proc/self/fd/%d", at);
@@ -266,8 +265,8 @@ static int open_process_root(pid_t pid, struct error *err)
     return fd >= 0 ? fd : error_set(err, errno, "can't open the container's root");
 }
 
-int engine_open_root(struct engine *engine, const struct engine_container *container,
-                     bool writable, struct error *err)
+int engine_open_root(struct engine *engine, const struct engine_container *container, bool writable,
+                     struct error *err)
 {
     pid_t pid = find_process(engine, container, err);
     if (pid < 0)

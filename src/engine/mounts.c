@@ -57,9 +57,8 @@ static int add_from(struct engine *engine, const json_t *settings, const char *t
             continue;
         const json_t *own = NULL;
         size_t j;
-        json_array_foreach(mounts, j, own)
-            if (strcmp(settings_text(own, "Target"), target) == 0)
-                break;
+        json_array_foreach(mounts, j,
+                           own) if (strcmp(settings_text(own, "Target"), target) == 0) break;
         if (j < json_array_size(mounts) && !is_of_image(settings, own))
             continue;
         drop_target(mounts, target);
@@ -99,13 +98,12 @@ static int make_mounts(struct engine *engine, struct engine_container *container
 {
     json_t *from = json_object_get(engine_host_config(container), "VolumesFrom"), *mount;
     size_t i;
-    json_array_foreach(from, i, mount)
-        if (add_from(engine, container->settings, json_string_value(mount), mounts, err) < 0)
-            return -1;
-    json_array_foreach(mounts, i, mount)
-        if (strcmp(settings_text(mount, "Type"), "volume") == 0 &&
-            make_volume(engine, container, mount, err) < 0)
-            return -1;
+    json_array_foreach(from, i,
+                       mount) if (add_from(engine, container->settings, json_string_value(mount),
+                                           mounts, err) < 0) return -1;
+    json_array_foreach(mounts, i,
+                       mount) if (strcmp(settings_text(mount, "Type"), "volume") == 0 &&
+                                  make_volume(engine, container, mount, err) < 0) return -1;
     return 0;
 }
 
@@ -207,7 +205,8 @@ static int prepare_bind(const json_t *mount, struct error *err)
     struct stat status;
     if (stat(source, &status) == 0)
         return 0;
-    if (errno != ENOENT || !settings_flag(json_object_get(mount, "BindOptions"), "CreateMountpoint"))
+    if (errno != ENOENT ||
+        !settings_flag(json_object_get(mount, "BindOptions"), "CreateMountpoint"))
         return error_set(err, errno, "can't bind '%.512s' (make it first)", source);
     return file_make_directories(source, 0755, err);
 }

@@ -6,24 +6,24 @@
 #include "base/memory.h"
 
 static const char *const qualities[] = {
-    "able",   "amber",  "bold",   "brave",  "breezy", "bright", "brisk",  "calm",   "clever",
-    "coral",  "crisp",  "daring", "deft",   "eager",  "early",  "fair",   "fleet",  "fresh",
-    "gentle", "golden", "grand",  "hardy",  "humble", "jolly",  "keen",   "kind",   "lively",
-    "loyal",  "lucky",  "mellow", "merry",  "mighty", "neat",   "nimble", "noble",  "patient",
-    "plain",  "proud",  "quick",  "quiet",  "ready",  "royal",  "salty",  "serene", "sharp",
-    "silent", "silver", "smooth", "snug",   "sober",  "solid",  "steady", "still",  "stout",
-    "sturdy", "sunny",  "swift",  "tidy",   "trim",   "true",   "vivid",  "warm",   "wise",
-    "witty",
+    "able",   "amber",  "bold",   "brave",   "breezy", "bright", "brisk",  "calm",
+    "clever", "coral",  "crisp",  "daring",  "deft",   "eager",  "early",  "fair",
+    "fleet",  "fresh",  "gentle", "golden",  "grand",  "hardy",  "humble", "jolly",
+    "keen",   "kind",   "lively", "loyal",   "lucky",  "mellow", "merry",  "mighty",
+    "neat",   "nimble", "noble",  "patient", "plain",  "proud",  "quick",  "quiet",
+    "ready",  "royal",  "salty",  "serene",  "sharp",  "silent", "silver", "smooth",
+    "snug",   "sober",  "solid",  "steady",  "still",  "stout",  "sturdy", "sunny",
+    "swift",  "tidy",   "trim",   "true",    "vivid",  "warm",   "wise",   "witty",
 };
 static const char *const vessels[] = {
-    "argosy",  "barge",    "bark",   "barque",   "brig",      "canoe",    "caravel",  "carrack",
-    "catboat", "clipper",  "cog",    "coracle",  "corvette",  "cutter",   "dhow",     "dinghy",
-    "dory",    "drifter",  "ferry",  "frigate",  "galleon",   "galley",   "gig",      "gondola",
-    "hoy",     "hulk",     "junk",   "kayak",    "ketch",     "knarr",    "launch",   "lighter",
-    "longship", "lugger",  "packet", "pinnace",  "pinky",     "pirogue",  "polacca",  "praam",
-    "proa",    "punt",     "raft",   "sampan",   "schooner",  "scow",     "shallop",  "skiff",
-    "sloop",   "smack",    "snow",   "tartane",  "tender",    "trawler",  "trireme",  "tug",
-    "umiak",   "vaka",     "wherry", "whaler",   "windjammer", "xebec",   "yacht",    "yawl",
+    "argosy",   "barge",   "bark",   "barque",  "brig",       "canoe",   "caravel", "carrack",
+    "catboat",  "clipper", "cog",    "coracle", "corvette",   "cutter",  "dhow",    "dinghy",
+    "dory",     "drifter", "ferry",  "frigate", "galleon",    "galley",  "gig",     "gondola",
+    "hoy",      "hulk",    "junk",   "kayak",   "ketch",      "knarr",   "launch",  "lighter",
+    "longship", "lugger",  "packet", "pinnace", "pinky",      "pirogue", "polacca", "praam",
+    "proa",     "punt",    "raft",   "sampan",  "schooner",   "scow",    "shallop", "skiff",
+    "sloop",    "smack",   "snow",   "tartane", "tender",     "trawler", "trireme", "tug",
+    "umiak",    "vaka",    "wherry", "whaler",  "windjammer", "xebec",   "yacht",   "yawl",
 };
 
 char *name_generate(const char *id, unsigned int attempt)

@@ -107,7 +107,8 @@ static int repair_volumes(struct engine *engine, struct error *err)
 {
     struct volume_store *volumes = engine_volumes(engine, err);
     json_t *findings = json_array();
-    int result = volumes ? volume_check(volumes, container_exists, engine, true, findings, err) : -1;
+    int result =
+        volumes ? volume_check(volumes, container_exists, engine, true, findings, err) : -1;
     json_decref(findings);
     return result < 0 ? -1 : 0;
 }

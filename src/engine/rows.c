@@ -23,8 +23,7 @@ const struct database_schema engine_schema = {
 void engine_container_set_paths(const struct engine *engine, struct engine_container *container)
 {
     container->directory = memory_format("%s/%s", engine->containers, container->id);
-    container->run_directory =
-        memory_format("%s/containers/%s", engine->run_root, container->id);
+    container->run_directory = memory_format("%s/containers/%s", engine->run_root, container->id);
 }
 
 void engine_container_release(struct engine_container *container)
@@ -71,9 +70,8 @@ static int read_row(struct engine *engine, sqlite3_stmt *row, struct engine_cont
 int engine_row_find(struct engine *engine, const char *id, struct engine_container *container,
                     struct error *err)
 {
-    scope_statement sqlite3_stmt *row =
-        database_prepare(&engine->database, err,
-                         "SELECT " COLUMNS " FROM engine_container WHERE id = ?", "t", id);
+    scope_statement sqlite3_stmt *row = database_prepare(
+        &engine->database, err, "SELECT " COLUMNS " FROM engine_container WHERE id = ?", "t", id);
     int found = row ? database_step(&engine->database, row, err) : -1;
     if (found == 1 && read_row(engine, row, container, err) < 0)
         return -1;
@@ -83,8 +81,7 @@ int engine_row_find(struct engine *engine, const char *id, struct engine_contain
 static bool is_beginning_of_id(const char *text)
 {
     size_t length = strlen(text);
-    return length > 0 && length < ENGINE_ID_SIZE &&
-           strspn(text, "0123456789abcdef") == length;
+    return length > 0 && length < ENGINE_ID_SIZE && strspn(text, "0123456789abcdef") == length;
 }
 
 /* A name counts before the beginning of an id, a whole id before both. */
@@ -111,16 +108,15 @@ int engine_find(struct engine *engine, const char *name, struct engine_container
     if (found == 0)
         return 0;
     engine_container_release(container);
-    return found < 0 ? -1
-                     : error_set(err, 0, "several containers' ids begin with '%.64s'", name);
+    return found < 0 ? -1 : error_set(err, 0, "several containers' ids begin with '%.64s'", name);
 }
 
 int engine_list(struct engine *engine, struct engine_list *list, struct error *err)
 {
     *list = (struct engine_list){0};
-    scope_statement sqlite3_stmt *row = database_prepare(
-        &engine->database, err,
-        "SELECT " COLUMNS " FROM engine_container ORDER BY created DESC, id", "");
+    scope_statement sqlite3_stmt *row =
+        database_prepare(&engine->database, err,
+                         "SELECT " COLUMNS " FROM engine_container ORDER BY created DESC, id", "");
     int found = row ? 1 : -1;
     while (found == 1 && (found = database_step(&engine->database, row, err)) == 1) {
         list->items = memory_resize(list->items, list->count + 1, sizeof *list->items);
@@ -146,10 +142,11 @@ void engine_list_release(struct engine_list *list)
 
 static int fail_name_in_use(const char *name, const char *id, struct error *err)
 {
-    error_set(err, 0,
-              "the name '%.128s' is in use by container %.12s (remove or rename that one, or choose "
-              "another name)",
-              name, id);
+    error_set(
+        err, 0,
+        "the name '%.128s' is in use by container %.12s (remove or rename that one, or choose "
+        "another name)",
+        name, id);
     if (err)
         err->code = EEXIST;
     return -1;
@@ -165,15 +162,13 @@ int engine_name_check(struct engine *engine, const char *name, struct error *err
                          "'%.128s' can't be a container's name: two to 128 letters, digits, or any "
                          "of _ . - that follow one",
                          name);
-    scope_statement sqlite3_stmt *row =
-        database_prepare(&engine->database, err,
-                         "SELECT id FROM engine_container WHERE name = ?", "t", name);
+    scope_statement sqlite3_stmt *row = database_prepare(
+        &engine->database, err, "SELECT id FROM engine_container WHERE name = ?", "t", name);
     int found = row ? database_step(&engine->database, row, err) : -1;
     return found == 1 ? fail_name_in_use(name, database_text(row, 0), err) : found;
 }
 
-int engine_row_set_name(struct engine *engine, const char *id, const char *name,
-                        struct error *err)
+int engine_row_set_name(struct engine *engine, const char *id, const char *name, struct error *err)
 {
     struct error why;
     if (database_run(&engine->database, &why, "UPDATE engine_container SET name = ? WHERE id = ?",

@@ -90,8 +90,7 @@ static int make_shm(const struct engine_container *container, const json_t *host
     char options[64];
     int64_t size = settings_integer(host, "ShmSize");
     *shm = shm_path(container);
-    snprintf(options, sizeof options, "mode=1777,size=%lld",
-             (long long)(size ? size : 64LL << 20));
+    snprintf(options, sizeof options, "mode=1777,size=%lld", (long long)(size ? size : 64LL << 20));
     if (mkdir(*shm, 0700) < 0 && errno != EEXIST)
         return error_set(err, errno, "can't make %s", *shm);
     umount2(*shm, MNT_DETACH | UMOUNT_NOFOLLOW);
@@ -229,8 +228,8 @@ static struct monitor_strings describe_cleanup(struct engine *engine, struct are
     char self[4096];
     ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
     self[length > 0 ? length : 0] = '\0';
-    const char *const words[] = {self,        "--root",    engine->root, "--run-root",
-                                 engine->run_root, "container", "cleanup",    id};
+    const char *const words[] = {
+        self, "--root", engine->root, "--run-root", engine->run_root, "container", "cleanup", id};
     struct monitor_strings command = {.count = sizeof words / sizeof *words};
     command.items = arena_allocate(arena, command.count, sizeof *command.items);
     for (size_t i = 0; i < command.count; i++)
@@ -242,9 +241,10 @@ static bool has_shared_mount(const json_t *mounts)
 {
     const json_t *mount;
     size_t i;
-    json_array_foreach(mounts, i, mount)
-        if (strstr(settings_text(json_object_get(mount, "BindOptions"), "Propagation"), "shared"))
-            return true;
+    json_array_foreach(
+        mounts, i,
+        mount) if (strstr(settings_text(json_object_get(mount, "BindOptions"), "Propagation"),
+                          "shared")) return true;
     return false;
 }
 
@@ -275,10 +275,15 @@ static int write_monitor_config(struct engine *engine, const struct engine_conta
         .rows = start->rows,
         .columns = start->columns,
         .stop_signal = *signal ? signals_parse(signal) : 0,
-        .stop_timeout = seconds < 0 ? -1 : seconds > INT_MAX / 1000 ? INT_MAX : (int)seconds * 1000,
+        .stop_timeout = seconds < 0                ? -1
+                        : seconds > INT_MAX / 1000 ? INT_MAX
+                                                   : (int)seconds * 1000,
         .cleanup = describe_cleanup(engine, &arena, container->id),
     };
     engine_overlay_describe(container, layers, &arena, &config.overlay);
+    /* Of --rm nothing needs to reach the disk: without this, unmounting waits for that. */
+    if (settings_flag(host, "AutoRemove"))
+        config.overlay.options = "volatile";
     describe_log(&arena, container, host, &config.log);
     describe_restart(host, &config.restart);
     describe_health(&arena, settings, &config.health);

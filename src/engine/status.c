@@ -17,9 +17,8 @@ static int read_status(const struct engine_container *container, struct monitor_
                        struct error *err)
 {
     *status = (struct monitor_status){0};
-    return monitor_read_status(container->run_directory, container->directory, status, err) < 0
-               ? -1
-               : 0;
+    return monitor_read_status(container->run_directory, container->directory, status, err) < 0 ? -1
+                                                                                                : 0;
 }
 
 /* The monitor was killed: ends the container, and does what the monitor would have done then. */
@@ -95,8 +94,8 @@ int engine_wait(struct engine *engine, const struct engine_container *container,
 {
     struct monitor_status status = {0};
     *exit_code = 0;
-    int result = monitor_wait(container->run_directory, until == ENGINE_WAIT_NEXT_EXIT, exit_code,
-                              err);
+    int result =
+        monitor_wait(container->run_directory, until == ENGINE_WAIT_NEXT_EXIT, exit_code, err);
     bool has_ended = result < 0 && (err->code == ENOENT || err->code == ECONNREFUSED);
     if (result < 0 && !has_ended)
         return -1;

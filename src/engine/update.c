@@ -14,8 +14,8 @@
 #include "engine/start.h"
 
 static const char *const changeable[] = {
-    "BlkioWeight", "CpuPeriod",         "CpuQuota",   "CpuShares", "CpusetCpus",    "CpusetMems",
-    "Memory",      "MemoryReservation", "MemorySwap", "NanoCpus",  "PidsLimit",     "RestartPolicy",
+    "BlkioWeight", "CpuPeriod",         "CpuQuota",   "CpuShares", "CpusetCpus", "CpusetMems",
+    "Memory",      "MemoryReservation", "MemorySwap", "NanoCpus",  "PidsLimit",  "RestartPolicy",
 };
 
 static int check_changes(const json_t *changes, struct error *err)
@@ -120,7 +120,8 @@ int engine_update(struct engine *engine, const struct engine_container *containe
 {
     scope_container struct engine_container changed = {0};
     struct monitor_status status = {0};
-    scope_close int lock = check_changes(changes, err) < 0 ? -1 : engine_lock(container, false, err);
+    scope_close int lock =
+        check_changes(changes, err) < 0 ? -1 : engine_lock(container, false, err);
     if (lock < 0)
         return -1;
     if (engine_row_find(engine, container->id, &changed, err) <= 0)

@@ -144,7 +144,7 @@ int registry_download(struct registry_download *download, struct error *err)
     const struct image_descriptor *blob = download->descriptor;
     struct turn turn = {.sink = {begin, take}, .download = download};
     struct error failed = {0};
-    download->resumed = false;
+    download->resumed = download->damaged = false;
     int begun = image_ingest_begin(download->store, download->lease, blob->digest, blob->size,
                                    download->unpack, &turn.ingest, err);
     if (begun != 0)
@@ -153,6 +153,7 @@ int registry_download(struct registry_download *download, struct error *err)
     image_progress_update(download->progress, download->item, IMAGE_PROGRESS_DOWNLOADING,
                           image_ingest_offset(turn.ingest), blob->size);
     if (download_all(&turn, &failed) < 0) {
+        download->damaged = turn.unpack_failed && failed.code != ENOSPC && failed.code != EDQUOT;
         image_ingest_abort(turn.ingest, !turn.unpack_failed);
         if (err)
             *err = failed;
@@ -160,9 +161,9 @@ int registry_download(struct registry_download *download, struct error *err)
     }
     image_progress_update(download->progress, download->item, IMAGE_PROGRESS_VERIFYING, blob->size,
                           blob->size);
-    if (image_ingest_commit(turn.ingest, NULL, err) == 0)
-        return 0;
-    if (err && err->code == 0)
-        err->code = EBADMSG;
-    return -1;
+    int status = image_ingest_commit(turn.ingest, NULL, &failed);
+    download->damaged = status < 0 && failed.code == 0;
+    if (status < 0 && err)
+        *err = failed;
+    return status;
 }

@@ -16,10 +16,11 @@ struct registry_download {
     const struct image_progress *progress;
     const char *item;
     bool resumed; /* set: it went on from what an earlier download had left */
+    bool damaged; /* set: what came, or had been left, isn't what the digest or unpack expects */
 };
 
 /* When it returns 0 the blob is in the store, held by the lease, and unpack (if there is one) has
- * all that it needs. err->code is EBADMSG if what came isn't what the digest says. */
+ * all that it needs. */
 int registry_download(struct registry_download *download, struct error *err);
 
 #endif

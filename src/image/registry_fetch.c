@@ -1,6 +1,5 @@
 #include "image/registry_fetch.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -116,7 +115,7 @@ static int get_config(struct registry_fetch *fetch, struct image_lease *lease,
         .descriptor = config,
     };
     int status = registry_download(&download, err);
-    if (status < 0 && download.resumed && err->code == EBADMSG)
+    if (status < 0 && download.resumed && download.damaged)
         status = registry_download(&download, err);
     return status;
 }
@@ -180,8 +179,9 @@ static int get_layers(struct registry_fetch *fetch, struct image_lease *lease,
     return registry_layers_get(&layers, err);
 }
 
-/* Whoever writes the manifest's blob is the one who pulls: others that want the same image wait for
- * it, and then find all of it there. *claim stays NULL where the manifest is there already. */
+/* Whoever may write the manifest's blob is the one who pulls: others that want the same image wait
+ * for it, and then find all of it there. *claim stays NULL where the manifest is there already; it
+ * is aborted once the image has been added, which writes that blob too. */
 static int claim_manifest(struct registry_fetch *fetch, struct image_lease *lease,
                           const struct registry_manifest *manifest, struct image_ingest **claim,
                           struct error *err)
@@ -194,19 +194,6 @@ static int claim_manifest(struct registry_fetch *fetch, struct image_lease *leas
                               NULL, claim, err) < 0
                ? -1
                : 0;
-}
-
-static int write_manifest(struct image_ingest **claim, const struct registry_manifest *manifest,
-                          struct error *err)
-{
-    struct image_ingest *ingest = *claim;
-    if (!ingest)
-        return 0;
-    if (image_ingest_restart(ingest, err) < 0 ||
-        image_ingest_write(ingest, manifest->bytes, manifest->length, err) < 0)
-        return -1;
-    *claim = NULL;
-    return image_ingest_commit(ingest, NULL, err);
 }
 
 static int fetch_manifest(struct registry_fetch *fetch, struct image_lease *lease,
@@ -222,8 +209,6 @@ static int fetch_manifest(struct registry_fetch *fetch, struct image_lease *leas
         status = read_parts(fetch, lease, manifest, &parts, err);
         if (status == 0)
             status = get_layers(fetch, lease, &parts, err);
-        if (status == 0)
-            status = write_manifest(&claim, manifest, err);
         if (status == 0)
             status = image_add_manifest(fetch->store, lease, manifest->bytes, manifest->length,
                                         manifest->media_type, fetch->reference, fetch->digest, NULL,

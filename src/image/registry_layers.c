@@ -1,6 +1,5 @@
 #include "image/registry_layers.h"
 
-#include <errno.h>
 #include <string.h>
 
 #include "base/scope.h"
@@ -78,7 +77,7 @@ static int get_blob(struct work *work, struct registry_http *http, size_t index,
     };
     if (registry_download(&download, err) == 0)
         return 0;
-    return download.resumed && err->code == EBADMSG ? 1 : -1;
+    return download.resumed && download.damaged ? 1 : -1;
 }
 
 /* What is left in the store of a broken download may have been damaged since: then all comes anew.

@@ -8,7 +8,6 @@
 #include "base/scope.h"
 #include "image/registry_fetch.h"
 #include "image/registry_manifest.h"
-#include "image/store.h"
 
 struct pull {
     struct image_store *store;
@@ -141,21 +140,17 @@ static int pull_reference(struct pull *pull, const struct reference *reference, 
     return pull_from(pull, reference->domain, reference, err);
 }
 
-/* What a failed pull leaves: of a broken connection the blobs, to go on with; else only what others
- * hold, so that nothing is lost of a disk for an image that isn't there. */
+/* What a failed pull leaves: of a connection or registry that broke the blobs, to go on with; else
+ * only what others hold, so that an image that isn't there costs no disk. */
 static void clean_after_failure(struct pull *pull, int code)
 {
+    static const int temporary[] = {ECONNRESET, ETIMEDOUT, ECONNREFUSED, ECANCELED, EAGAIN};
+    scope_image_removal struct image_removal removal = {0};
     struct error err = {0};
-    int status = 0;
-    if (code == ECONNRESET || code == ETIMEDOUT || code == ECONNREFUSED || code == ECANCELED)
-        return;
-    if (code == ENOSPC || code == EDQUOT) {
-        scope_image_removal struct image_removal removal = {0};
-        status = image_prune(pull->store, NULL, &removal, &err);
-    } else {
-        status = store_sweep(pull->store, &err);
-    }
-    if (status < 0)
+    for (size_t i = 0; i < sizeof temporary / sizeof *temporary; i++)
+        if (code == temporary[i])
+            return;
+    if (image_prune(pull->store, NULL, &removal, &err) < 0)
         warn(pull, "what is left of the pull isn't removed: %s", err.text);
 }
 

@@ -333,6 +333,7 @@ int registry_session_refuse(const struct registry_session *session, const char *
         error_set(err, 0, "%s: %s has had too many requests of ours: %s", what, session->host,
                   text);
     } else {
+        code = response->status >= 500 ? EAGAIN : 0;
         error_set(err, 0, "%s: %s answered unexpectedly: %s", what, session->host, text);
     }
     size_t used = err ? strlen(err->text) : 0;

@@ -415,12 +415,9 @@ static void name_chain(struct image_unpack *unpack, const char (*parents)[IMAGE_
     free(chain);
 }
 
-static int place_layer(struct image_unpack *unpack, const char (*parents)[IMAGE_DIGEST_SIZE],
-                       size_t parent_count, struct error *err)
+static int place_locked(struct image_unpack *unpack, const char (*parents)[IMAGE_DIGEST_SIZE],
+                        size_t parent_count, struct error *err)
 {
-    if (store_layer_inherit(unpack->store, unpack->directory, unpack->result.implicit,
-                            unpack->result.implicit_count, parents, parent_count, err) < 0)
-        return -1;
     scope_close int held = store_lock(unpack->store, STORE_LOCK_SHARED, err);
     if (held < 0)
         return -1;
@@ -431,6 +428,16 @@ static int place_layer(struct image_unpack *unpack, const char (*parents)[IMAGE_
     }
     return store_layer_place(unpack->store, unpack->place, unpack->chain_id, unpack->diff_id,
                              unpack->result.bytes, unpack->result.entries, err);
+}
+
+static int place_layer(struct image_unpack *unpack, const char (*parents)[IMAGE_DIGEST_SIZE],
+                       size_t parent_count, struct error *err)
+{
+    if (store_layer_inherit(unpack->store, unpack->directory, unpack->result.implicit,
+                            unpack->result.implicit_count, parents, parent_count, err) < 0)
+        return -1;
+    int status = place_locked(unpack, parents, parent_count, err);
+    return status == 1 ? store_remove_tree(unpack->store->fd, unpack->place, err) : status;
 }
 
 int image_unpack_commit(struct image_unpack *unpack, const char (*parents)[IMAGE_DIGEST_SIZE],

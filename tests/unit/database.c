@@ -25,8 +25,8 @@
 #define ROUNDS 25
 
 static const char *const steps[] = {
-    "CREATE TABLE sample_count (name TEXT PRIMARY KEY, value INTEGER NOT NULL);"
-    "INSERT INTO sample_count VALUES ('a', 0), ('b', 0)",
+    ("CREATE TABLE sample_count (name TEXT PRIMARY KEY, value INTEGER NOT NULL);"
+     "INSERT INTO sample_count VALUES ('a', 0), ('b', 0)"),
     "ALTER TABLE sample_count ADD COLUMN note TEXT",
     "UPDATE sample_count SET note = 'third'",
 };
