@@ -148,6 +148,8 @@ json_t *engine_inspect(struct engine *engine, const struct engine_container *con
                        struct error *err);
 /* The bytes that its upper directory takes. */
 int64_t engine_size(const struct engine_container *container);
+/* Those of any directory; 0 if it isn't there. */
+int64_t engine_measure(const char *directory);
 
 /* What the monitor has executed when a container has ended: takes back what the start made, and
  * removes the container if it was started with --rm. Nothing happens if it is gone already. */
