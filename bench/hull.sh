@@ -7,11 +7,12 @@ if [ -z "${HULL_BENCH_NAMESPACE:-}" ]; then
 fi
 ip link set lo up
 
+run=$(mktemp -d /run/hull-bench-XXXXXX) # on a tmpfs, as both have it by default
 hull_program=$(scripts/program build/release hull)
-hull=("$hull_program" --root "$work/hull/root" --run-root "$work/hull/run")
-podman=(podman --root "$work/podman/root" --runroot "$work/podman/run" --cgroup-manager cgroupfs
+hull=("$hull_program" --root "$work/hull/root" --run-root "$run")
+podman=(podman --root "$work/podman/root" --runroot "$run/podman" --cgroup-manager cgroupfs
     --runtime "${HULL_BENCH_PODMAN_RUNTIME:-$(command -v runc)}"
-    --tmpdir "$work/podman/tmp" --network-config-dir "$work/podman/networks")
+    --tmpdir "$run/tmp" --network-config-dir "$work/podman/networks")
 
 # Not more than this host's hard limit, which root may not be allowed to raise.
 mkdir -p "$work/podman"
@@ -36,10 +37,11 @@ make_busybox_image() {
 
 finish_hull() {
     "${podman[@]}" rm --all --force --time 0 >/dev/null 2>&1 || true
-    "$hull_program" --root "$work/hull/root" --run-root "$work/hull/run" ps --all --quiet 2>/dev/null |
+    "$hull_program" --root "$work/hull/root" --run-root "$run" ps --all --quiet 2>/dev/null |
         xargs -r "${hull[@]}" rm --force >/dev/null 2>&1 || true
-    awk -v below="$work/" 'index($2, below) == 1 {print $2}' /proc/self/mounts | sort -r |
+    awk -v one="$work/" -v two="$run/" 'index($2, one) == 1 || index($2, two) == 1 {print $2}' /proc/self/mounts | sort -r |
         while read -r mounted; do umount --lazy "$mounted"; done
+    rm -rf --one-file-system "$run"
     finish
 }
 trap finish_hull EXIT

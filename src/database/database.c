@@ -78,6 +78,11 @@ void database_close(struct database *database)
     *database = (struct database){0};
 }
 
+void database_relax(struct database *database)
+{
+    sqlite3_exec(database->handle, "PRAGMA synchronous = NORMAL", NULL, NULL, NULL);
+}
+
 int database_execute(struct database *database, const char *sql, struct error *err)
 {
     if (sqlite3_exec(database->handle, sql, NULL, NULL, NULL) != SQLITE_OK)

@@ -41,6 +41,10 @@ void database_close(struct database *database);
 int database_migrate(struct database *database, const struct database_schema *schema,
                      struct error *err);
 
+/* From now on, as long as it is open, transactions needn't survive a power cut (they do survive the
+ * end of any process): they don't wait for the disk. */
+void database_relax(struct database *database);
+
 /* Runs SQL without parameters and results. */
 int database_execute(struct database *database, const char *sql, struct error *err);
 

@@ -182,7 +182,7 @@ int engine_network_write_files(const struct engine_container *container,
                  {"resolv.conf", attachment->resolv_conf}};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
         if (files[i].text &&
-            engine_write_file(container->directory, files[i].name, files[i].text, err) < 0)
+            engine_write_file(container->run_directory, files[i].name, files[i].text, err) < 0)
             return -1;
     return 0;
 }
@@ -204,7 +204,7 @@ int engine_network_attach(struct engine *engine, const struct engine_container *
         status = engine_network_write_files(container, &result->attachment, err);
     if (status == 0)
         result->files = memory_copy_string(
-            request.mode == NETWORK_MODE_CONTAINER ? other.directory : container->directory);
+            request.mode == NETWORK_MODE_CONTAINER ? other.run_directory : container->run_directory);
     network_ports_release(&ports);
     arena_release(&arena);
     return status;

@@ -14,7 +14,7 @@ void engine_network_release(struct engine_network *network);
 
 int engine_network_attach(struct engine *engine, const struct engine_container *container,
                           struct engine_network *result, struct error *err);
-/* Writes the files below the container's directory anew. */
+/* Writes the files in the container's run directory anew. */
 int engine_network_write_files(const struct engine_container *container,
                                const struct network_attachment *attachment, struct error *err);
 

@@ -155,6 +155,9 @@ static int create(struct engine *engine, const json_t *settings, struct engine_c
         describe(engine, settings, &image, container, err) < 0)
         return -1;
     scope_close int lock = make_directory(container, err);
+    /* What goes with its program needn't survive a power cut. */
+    if (lock >= 0 && settings_flag(engine_host_config(container), "AutoRemove"))
+        database_relax(&engine->database);
     if (lock >= 0 && make_parts(engine, container, &image, err) == 0)
         return 0;
     struct error ignored;

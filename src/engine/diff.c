@@ -231,7 +231,7 @@ int engine_diff(struct engine *engine, const struct engine_container *container,
         open(layers.directories[0], O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (upper < 0)
         return error_set(err, errno, "can't open %s", layers.directories[0]);
-    scope_free char *config_path = memory_format("%s/config.json", container->directory);
+    scope_free char *config_path = memory_format("%s/config.json", container->run_directory);
     scope_free char *config_text =
         file_read_all(AT_FDCWD, config_path, CONFIG_LIMIT, NULL, NULL);
     scope_json json_t *config = config_text ? json_loads(config_text, 0, NULL) : NULL;

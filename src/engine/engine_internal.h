@@ -59,10 +59,15 @@ int engine_network_rename(struct engine *engine, const struct engine_container *
 /* HostConfig of the container's settings; never NULL. */
 json_t *engine_host_config(const struct engine_container *container);
 
+/* The directory of the layer below every image, made if it is missing: with the files and
+ * directories that all containers have mounts on, so that no container's own changes, which `diff`
+ * shows and `commit` keeps, hold them. The caller frees *path, also after an error. */
+int engine_skeleton_make(struct engine *engine, const char **path, struct error *err);
+
 /* The directories of the container's root file system, the uppermost (its own) first. */
 struct engine_layers {
-    const char **directories; /* count + 1 of them, the first is upper */
-    size_t count;             /* those of the image */
+    const char **directories; /* count + 1 of them, the first is upper, the last the skeleton */
+    size_t count;             /* the image's and the skeleton */
     struct image_layers image;
 };
 int engine_layers_find(struct engine *engine, const struct engine_container *container,

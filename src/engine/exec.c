@@ -31,7 +31,7 @@
 static json_t *read_own_process(const struct engine_container *container, struct error *err)
 {
     json_error_t why;
-    scope_free char *path = memory_format("%s/config.json", container->directory);
+    scope_free char *path = memory_format("%s/config.json", container->run_directory);
     scope_free char *text = file_read_all(AT_FDCWD, path, CONFIG_LIMIT, NULL, err);
     if (!text)
         return NULL;

@@ -244,9 +244,9 @@ static void add_files(const struct engine_container *container, json_t *shown)
     const json_t *log = json_object_get(engine_host_config(container), "LogConfig");
     bool has_log = strcmp(settings_text(log, "Type"), "none") != 0;
     json_object_set_new(shown, "ResolvConfPath",
-                        json_sprintf("%s/resolv.conf", container->directory));
-    json_object_set_new(shown, "HostnamePath", json_sprintf("%s/hostname", container->directory));
-    json_object_set_new(shown, "HostsPath", json_sprintf("%s/hosts", container->directory));
+                        json_sprintf("%s/resolv.conf", container->run_directory));
+    json_object_set_new(shown, "HostnamePath", json_sprintf("%s/hostname", container->run_directory));
+    json_object_set_new(shown, "HostsPath", json_sprintf("%s/hosts", container->run_directory));
     json_object_set_new(shown, "LogPath",
                         has_log ? json_sprintf("%s/json.log", container->directory)
                                 : json_string(""));

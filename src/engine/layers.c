@@ -8,11 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/file.h"
+#include "base/remove_tree.h"
 #include "base/scope.h"
 #include "engine/engine_internal.h"
 #include "engine/settings_internal.h"
@@ -30,18 +33,20 @@ int engine_layers_find(struct engine *engine, const struct engine_container *con
                          container->image_id);
     if (found < 0 || image_layers(store, &image, &layers->image, err) < 0)
         return -1;
-    layers->count = layers->image.count;
+    layers->count = layers->image.count + 1;
     layers->directories = memory_allocate(layers->count + 1, sizeof *layers->directories);
     layers->directories[0] = memory_format("%s/upper", container->directory);
-    for (size_t i = 0; i < layers->count; i++)
+    for (size_t i = 0; i < layers->image.count; i++)
         layers->directories[i + 1] = layers->image.directories[i];
-    return 0;
+    return engine_skeleton_make(engine, &layers->directories[layers->count], err);
 }
 
 void engine_layers_release(struct engine_layers *layers)
 {
-    if (layers->directories)
+    if (layers->directories) {
         free((char *)(uintptr_t)layers->directories[0]);
+        free((char *)(uintptr_t)layers->directories[layers->count]);
+    }
     free(layers->directories);
     image_layers_release(&layers->image);
     *layers = (struct engine_layers){0};
@@ -58,12 +63,41 @@ void engine_overlay_describe(const struct engine_container *container,
         .userxattr = layers->image.user_xattrs,
         .lower = {.items = layers->directories + 1, .count = layers->count},
     };
-    if (layers->count > 0)
-        return;
-    /* An image without layers: overlayfs wants at least one. */
-    overlay->lower.items = arena_allocate(arena, 1, sizeof *overlay->lower.items);
-    overlay->lower.items[0] = arena_format(arena, "%s/rootfs", container->directory);
-    overlay->lower.count = 1;
+}
+
+/* ---- What every root has ---- */
+
+static int fill_skeleton(int directory)
+{
+    static const char *const directories[] = {"dev", "etc", "proc", "sys"};
+    static const char *const files[] = {"etc/hostname", "etc/hosts", "etc/resolv.conf"};
+    for (size_t i = 0; i < sizeof directories / sizeof *directories; i++)
+        if (mkdirat(directory, directories[i], 0755) < 0)
+            return -1;
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        scope_close int fd =
+            openat(directory, files[i], O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+        if (fd < 0)
+            return -1;
+    }
+    return fchmod(directory, 0755);
+}
+
+int engine_skeleton_make(struct engine *engine, const char **path, struct error *err)
+{
+    *path = memory_format("%s/skeleton", engine->containers);
+    if (access(*path, F_OK) == 0)
+        return 0;
+    scope_free char *draft = memory_format("%s/skeleton.XXXXXX", engine->containers);
+    if (!mkdtemp(draft))
+        return error_set(err, errno, "can't make %s", draft);
+    scope_close int directory = open(draft, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (directory >= 0 && fill_skeleton(directory) == 0 && rename(draft, *path) == 0)
+        return 0;
+    int reason = errno;
+    remove_tree(AT_FDCWD, draft, NULL, NULL);
+    /* Another command has made it meanwhile. */
+    return access(*path, F_OK) == 0 ? 0 : error_set(err, reason, "can't make %s", *path);
 }
 
 /* ---- Looking into it ---- */
@@ -211,13 +245,6 @@ int engine_open_image_root(const struct engine_container *container,
     struct arena arena = {0};
     struct monitor_overlay overlay;
     engine_overlay_describe(container, layers, &arena, &overlay);
-    if (layers->count == 0) { /* rootfs, which is empty */
-        int empty = open(overlay.target, O_PATH | O_DIRECTORY | O_CLOEXEC);
-        if (empty < 0)
-            error_set(err, errno, "can't open %s", overlay.target);
-        arena_release(&arena);
-        return empty;
-    }
     make_read_only(container, layers->directories + 1, layers->count, &arena, &overlay);
     int fd = open_overlay(&overlay, NULL, err);
     arena_release(&arena);

@@ -9,8 +9,8 @@
 
 int engine_lock(const struct engine_container *container, bool try, struct error *err)
 {
-    scope_free char *path = memory_format("%s/lock", container->directory);
-    scope_close int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    const char *path = container->directory;
+    scope_close int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     struct stat status;
     if (fd < 0 && errno != ENOENT)
         return error_set(err, errno, "can't open %s", path);
@@ -21,7 +21,7 @@ int engine_lock(const struct engine_container *container, bool try, struct error
         if (errno != EINTR)
             return error_set(err, errno, "can't lock %s", path);
     }
-    /* While we waited, the container may have been removed, and the file with it. */
+    /* While we waited, the container may have been removed, and its directory with it. */
     if (fd < 0 || fstat(fd, &status) < 0 || status.st_nlink == 0) {
         error_set(err, 0, "container %.12s has been removed", container->id);
         if (err)

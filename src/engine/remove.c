@@ -48,6 +48,8 @@ int engine_remove_locked(struct engine *engine, const struct engine_container *c
 {
     json_t *attributes = engine_event_attributes(container);
     struct error why;
+    if (settings_flag(engine_host_config(container), "AutoRemove"))
+        database_relax(&engine->database);
     if (engine_row_delete(engine, container->id, err) < 0) {
         json_decref(attributes);
         return -1;

@@ -151,7 +151,7 @@ static int write_config(struct engine *engine, const struct engine_container *co
         return -1;
     scope_free char *text = json_dumps(config, JSON_INDENT(1));
     json_decref(config);
-    return engine_write_file(container->directory, "config.json", text, err);
+    return engine_write_file(container->run_directory, "config.json", text, err);
 }
 
 /* ---- The monitor's settings ---- */
@@ -266,7 +266,7 @@ static int write_monitor_config(struct engine *engine, const struct engine_conta
         .events = engine->events,
         .runtime = engine_program(engine, "hull-oci"),
         .runtime_root = engine->runtime_root,
-        .bundle = container->directory,
+        .bundle = container->run_directory,
         .host_mount_namespace = has_shared_mount(mounts),
         .terminal = settings_flag(settings, "Tty"),
         .open_stdin = settings_flag(settings, "OpenStdin"),

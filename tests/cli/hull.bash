@@ -42,12 +42,12 @@ refused() {
     equals "$1" "$status" && contains "$2" "$stderr"
 }
 
-containers() { sqlite3 "$root/hull.db" "SELECT $1 FROM engine_container" 2>/dev/null; }
+containers() { sqlite3 -cmd ".timeout 20000" "$root/hull.db" "SELECT $1 FROM engine_container" 2>/dev/null; }
 
 # A field of a container's status: state NAME [FIELD]
 state() {
     local id
-    id=$(sqlite3 "$root/hull.db" "SELECT id FROM engine_container WHERE name = '$1' OR id = '$1'")
+    id=$(sqlite3 -cmd ".timeout 20000" "$root/hull.db" "SELECT id FROM engine_container WHERE name = '$1' OR id = '$1'")
     jq -r ".${2:-status}" "$run_root/containers/$id/status" 2>/dev/null || echo none
 }
 is_state() { [ "$(state "$1")" = "$2" ]; }
@@ -56,7 +56,7 @@ is_state() { [ "$(state "$1")" = "$2" ]; }
 nothing_left() {
     local found
     found=$(find "$root/containers" "$run_root/containers" "$run_root/oci" -mindepth 1 -maxdepth 1 \
-        ! -name .seccomp 2>/dev/null || true)
+        ! -name .seccomp ! -name skeleton 2>/dev/null || true)
     [ -z "$found" ] || { echo "left: $found" && return 1; }
     found=$(grep -F "$BATS_TEST_TMPDIR" /proc/self/mounts | grep -v "$run_root/network" || true)
     [ -z "$found" ] || { echo "mounted: $found" && return 1; }

@@ -68,7 +68,7 @@ load hull
     refused 1 "can't be a container's name"
     hull create busybox true
     local id
-    id=$(sqlite3 "$root/hull.db" "SELECT id FROM engine_container WHERE name != 'one'")
+    id=$(sqlite3 -cmd ".timeout 20000" "$root/hull.db" "SELECT id FROM engine_container WHERE name != 'one'")
     run_hull start "${id:0:9}"
     succeeded
     run_hull start nobody
@@ -148,7 +148,7 @@ load hull
     hull create --name bb busybox cat /file
     run_hull start -a bb
     [ "$status" -ne 0 ]
-    equals mine "$(cat "$root/containers/$(sqlite3 "$root/hull.db" "SELECT id FROM engine_container WHERE name='aa'")/upper/file")"
+    equals mine "$(cat "$root/containers/$(sqlite3 -cmd ".timeout 20000" "$root/hull.db" "SELECT id FROM engine_container WHERE name='aa'")/upper/file")"
 }
 
 @test "namespaces of other containers" {
