@@ -29,7 +29,7 @@ static const struct command_flag flags[] = {
 #define COLUMNS(no_size)                                                                           \
     {                                                                                              \
         {"ID", "CONTAINER ID", false, false}, {"Image", "IMAGE", true, false},                     \
-        {"Command", "COMMAND", true, false},  {"RunningFor", "CREATED", false, false},             \
+        {"Command", "COMMAND", true, false},  {"RunningFor", "CREATED", true, false},             \
         {"Status", "STATUS", true, false},    {"Ports", "PORTS", true, false},                     \
         {"Names", "NAMES", true, false},      {"Size", "SIZE", false, no_size},                    \
         {"CreatedAt", "CREATED AT", false, true}, {"Labels", "LABELS", false, true},               \
