@@ -188,7 +188,7 @@ static int record(struct attach *attach, struct error *err)
     attach->container.ports = memory_allocate(attach->publication.count, sizeof(struct network_port));
     for (size_t i = 0; i < attach->publication.count; i++) {
         attach->container.ports[attach->container.port_count++] = attach->publication.ports[i];
-        if (container_record_insert_port(attach->networks, attach->container.id,
+        if (container_record_insert_port(attach->networks, attach->container.id, i,
                                          &attach->publication.ports[i], err) < 0)
             return -1;
     }
@@ -208,9 +208,11 @@ static int make(struct attach *attach, struct error *err)
     for (size_t i = 0; i < container->endpoint_count; i++)
         if (endpoint_make(networks, container, i, &attach->records[i], namespace, err) < 0)
             return -1;
-    if (attach->publication.count > 0 && rules_update(networks, err) < 0)
-        return -1;
-    return 0;
+    if (attach->publication.count == 0)
+        return 0;
+    return publication_start(networks, &attach->container, &attach->publication, err) < 0
+               ? -1
+               : rules_update(networks, err);
 }
 
 static int attach_recorded(struct attach *attach, struct network_attachment *attachment,

@@ -3,6 +3,7 @@
 #define HULL_NETWORK_NETWORK_INTERNAL_H
 
 #include "network/address.h"
+#include "network/helper.h"
 #include "network/link.h"
 #include "network/network.h"
 
@@ -88,8 +89,8 @@ struct container_record {
     enum container_state state;
     char *other;      /* for NETWORK_MODE_CONTAINER, or "" */
     json_t *settings; /* hostname, domainname, dns, searches, options, hosts */
-    pid_t maker, helper; /* who makes it; hull-port or pasta, or 0 */
-    long long maker_start, helper_start;
+    struct helper maker;  /* who makes it */
+    struct helper helper; /* hull-port or pasta, or pid 0 */
     struct endpoint_record *endpoints;
     size_t endpoint_count;
     struct network_port *ports;
@@ -106,8 +107,10 @@ int container_record_insert(struct networks *networks, struct container_record *
                             struct error *err);
 int container_record_insert_endpoint(struct networks *networks, const char *id, size_t position,
                                      const struct endpoint_record *endpoint, struct error *err);
-int container_record_insert_port(struct networks *networks, const char *id,
+int container_record_insert_port(struct networks *networks, const char *id, size_t position,
                                  const struct network_port *port, struct error *err);
+int container_record_set_helper(struct networks *networks, const char *id,
+                                const struct helper *helper, struct error *err);
 /* All that the record says is made. */
 int container_record_complete(struct networks *networks, const char *id, struct error *err);
 /* Its interfaces may linger: the record is kept for them, under another id, so that the container
