@@ -225,10 +225,55 @@ int container_record_retire(struct networks *networks, const char *id, struct er
                         "it", (long long)time(NULL), id);
 }
 
+int container_record_list(struct networks *networks, enum container_state state, char ***ids,
+                          size_t *count, struct error *err)
+{
+    *ids = NULL;
+    *count = 0;
+    scope_statement sqlite3_stmt *row = database_prepare(
+        networks->database, err, "SELECT id FROM network_container WHERE state = ? AND boot = ?",
+        "it", (long long)state, networks->boot);
+    int more = row ? 1 : -1;
+    while (more == 1 && (more = database_step(networks->database, row, err)) == 1) {
+        *ids = memory_resize(*ids, *count + 1, sizeof **ids);
+        (*ids)[(*count)++] = memory_copy_string(database_text(row, 0));
+    }
+    if (more == 0)
+        return 0;
+    network_free_names(*ids, *count);
+    *ids = NULL;
+    *count = 0;
+    return -1;
+}
+
+static int recover_one(struct networks *networks, const char *id, struct error *err)
+{
+    scope_container_record struct container_record record;
+    int found = container_record_load(networks, id, &record, err);
+    if (found <= 0 || record.state != CONTAINER_MAKING)
+        return found < 0 ? -1 : 0;
+    scope_close int maker = helper_open(&record.maker);
+    return maker >= 0 ? 0 : network_detach(networks, id, err);
+}
+
+int container_record_recover(struct networks *networks, struct error *err)
+{
+    char **ids;
+    size_t count;
+    int result = container_record_list(networks, CONTAINER_MAKING, &ids, &count, err);
+    for (size_t i = 0; result == 0 && i < count; i++)
+        result = recover_one(networks, ids[i], err);
+    network_free_names(ids, count);
+    return result;
+}
+
 /* Removes at once what has had its time. Interfaces go with one message: the kernel takes long for
  * each batch, not for each interface. */
 int container_record_sweep(struct networks *networks, bool force, struct error *err)
 {
+    if (database_run(networks->database, err, "DELETE FROM network_container WHERE boot != ?", "t",
+                     networks->boot) < 0)
+        return -1;
     scope_statement sqlite3_stmt *row = database_prepare(
         networks->database, err,
         "SELECT e.id, e.host_interface, c.changed FROM network_container c"

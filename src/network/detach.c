@@ -80,6 +80,8 @@ static int detach(struct networks *networks, const char *id, struct error *err)
     if (helper_stop(&container.helper, err) < 0 || cut_off(&container, err) < 0 || namespace_drop(networks, id, err) < 0 ||
         forget(networks, &container, err) < 0)
         return -1;
+    if (network_uses_resolver(networks, &container) && resolver_update(networks, err) < 0)
+        return -1;
     return had_ports ? rules_update(networks, err) : 0;
 }
 

@@ -93,7 +93,7 @@ static int borrow(const struct container_record *container, struct publication *
 int publication_restart(struct networks *networks, struct container_record *container,
                         struct error *err)
 {
-    scope_publication struct publication publication;
+    scope_publication struct publication publication = {0};
     struct helper old = container->helper, new;
     if (container->port_count == 0)
         return 0;
