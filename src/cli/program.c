@@ -16,25 +16,45 @@ static const struct command_flag global_flags[] = {
 
 /* By name; --help lists them in this order. */
 static const struct command_verb *const verbs[] = {
+    &cli_attach.command,
+    &cli_container_cleanup.command,
+    &cli_create.command,
     &cli_history.command,
     &cli_image_inspect.command,
     &cli_image_prune.command,
     &cli_images.command,
     &cli_import.command,
+    &cli_kill.command,
     &cli_load.command,
     &cli_login.command,
     &cli_logout.command,
+    &cli_pause.command,
+    &cli_pull.command,
+    &cli_push.command,
+    &cli_restart.command,
+    &cli_rm.command,
     &cli_rmi.command,
+    &cli_run.command,
     &cli_save.command,
+    &cli_start.command,
+    &cli_stop.command,
     &cli_system_check.command,
     &cli_tag.command,
+    &cli_unpause.command,
     &cli_version.command,
+    &cli_volume_create.command,
+    &cli_volume_inspect.command,
+    &cli_volume_ls.command,
+    &cli_volume_prune.command,
+    &cli_volume_rm.command,
     NULL,
 };
 
 static const struct command_group groups[] = {
+    {"container", "manage containers"},
     {"image", "manage images"},
     {"system", "look after what hull keeps"},
+    {"volume", "manage volumes"},
     {0},
 };
 

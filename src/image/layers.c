@@ -53,7 +53,7 @@ int store_layer_place(struct image_store *store, const char *directory, const ch
                       const char *diff_id, int64_t size, int64_t entries, struct error *err)
 {
     if (store_layer_exists(store, chain_id))
-        return store_move_to_trash(store, directory, err);
+        return 1;
     json_t *info = json_pack("{s:s, s:s, s:I, s:I}", "chain_id", chain_id, "diff_id", diff_id,
                              "size", (json_int_t)size, "entries", (json_int_t)entries);
     scope_free char *text = json_dumps(info, JSON_COMPACT);
@@ -65,7 +65,7 @@ int store_layer_place(struct image_store *store, const char *directory, const ch
     if (renameat(store->fd, directory, store->fd, store_layer_path(chain_id).text) == 0)
         return 0;
     if (errno == EEXIST || errno == ENOTEMPTY)
-        return store_move_to_trash(store, directory, err);
+        return 1;
     return error_set(err, errno, "can't move the layer into its place");
 }
 

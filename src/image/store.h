@@ -94,7 +94,8 @@ const char *store_format_time(int64_t time, char text[32]);
 int64_t store_layer_size(struct image_store *store, const char *chain_id);
 bool store_layer_exists(struct image_store *store, const char *chain_id);
 /* Makes what is at directory (below the store) the layer; see image_unpack_commit(). Under the
- * shared lock, by whoever has a lease of it. Another one may have come first. */
+ * shared lock, by whoever has a lease of it. 1: another one came first, and directory is still the
+ * caller's. */
 int store_layer_place(struct image_store *store, const char *directory, const char *chain_id,
                       const char *diff_id, int64_t size, int64_t entries, struct error *err);
 /* Directories that no entry described get the attributes that they have in the layers below. */
@@ -138,6 +139,9 @@ bool store_lease_is_alive(struct image_store *store, const char *name);
  * writes. Under the exclusive lock; call store_empty_trash() after giving it back. */
 int store_collect(struct image_store *store, const json_t *index, bool partial,
                   struct image_removal *removal, struct error *err);
+
+/* The whole of it, but for partial blobs: what somebody who failed left. */
+int store_sweep(struct image_store *store, struct error *err);
 
 /* Adds a line to one of the lists of a removal. */
 void store_removal_add(char ***list, size_t *count, const char *text);

@@ -31,7 +31,7 @@ struct image_unpack {
     char *item;
     char place[64]; /* below the store: "unpack/LEASE.N" */
     int directory;
-    bool started;
+    bool started, running; /* the threads were; they weren't waited for */
     pthread_t decompressing, writing;
 
     pthread_mutex_t mutex; /* of all below */
@@ -210,7 +210,7 @@ static int start(struct image_unpack *unpack, struct error *err)
         pthread_join(unpack->decompressing, NULL);
         return error_set(err, code, "can't make a thread");
     }
-    unpack->started = true;
+    unpack->started = unpack->running = true;
     return 0;
 }
 
@@ -361,11 +361,11 @@ int unpack_begin_unknown(struct image_store *store, struct image_lease *lease,
 
 static void wait_for_threads(struct image_unpack *unpack)
 {
-    if (!unpack->started)
+    if (!unpack->running)
         return;
     pthread_join(unpack->decompressing, NULL);
     pthread_join(unpack->writing, NULL);
-    unpack->started = false;
+    unpack->running = false;
 }
 
 int image_unpack_status(struct image_unpack *unpack, struct error *err)
@@ -380,12 +380,17 @@ int image_unpack_status(struct image_unpack *unpack, struct error *err)
     return failed ? -1 : 0;
 }
 
-static int verify(struct image_unpack *unpack, struct error *err)
+int image_unpack_wait(struct image_unpack *unpack, struct error *err)
 {
     if (!unpack->started)
         return error_set(err, 0, "layer %.19s: nothing was given to unpack", unpack->diff_id);
     wait_for_threads(unpack);
-    if (image_unpack_status(unpack, err) < 0)
+    return image_unpack_status(unpack, err);
+}
+
+static int verify(struct image_unpack *unpack, struct error *err)
+{
+    if (image_unpack_wait(unpack, err) < 0)
         return -1;
     char found[IMAGE_DIGEST_SIZE];
     digest_finish(&unpack->digest, found);
@@ -410,12 +415,9 @@ static void name_chain(struct image_unpack *unpack, const char (*parents)[IMAGE_
     free(chain);
 }
 
-static int place_layer(struct image_unpack *unpack, const char (*parents)[IMAGE_DIGEST_SIZE],
-                       size_t parent_count, struct error *err)
+static int place_locked(struct image_unpack *unpack, const char (*parents)[IMAGE_DIGEST_SIZE],
+                        size_t parent_count, struct error *err)
 {
-    if (store_layer_inherit(unpack->store, unpack->directory, unpack->result.implicit,
-                            unpack->result.implicit_count, parents, parent_count, err) < 0)
-        return -1;
     scope_close int held = store_lock(unpack->store, STORE_LOCK_SHARED, err);
     if (held < 0)
         return -1;
@@ -426,6 +428,16 @@ static int place_layer(struct image_unpack *unpack, const char (*parents)[IMAGE_
     }
     return store_layer_place(unpack->store, unpack->place, unpack->chain_id, unpack->diff_id,
                              unpack->result.bytes, unpack->result.entries, err);
+}
+
+static int place_layer(struct image_unpack *unpack, const char (*parents)[IMAGE_DIGEST_SIZE],
+                       size_t parent_count, struct error *err)
+{
+    if (store_layer_inherit(unpack->store, unpack->directory, unpack->result.implicit,
+                            unpack->result.implicit_count, parents, parent_count, err) < 0)
+        return -1;
+    int status = place_locked(unpack, parents, parent_count, err);
+    return status == 1 ? store_remove_tree(unpack->store->fd, unpack->place, err) : status;
 }
 
 int image_unpack_commit(struct image_unpack *unpack, const char (*parents)[IMAGE_DIGEST_SIZE],
