@@ -218,6 +218,11 @@ int rules_update_locked(struct networks *networks, struct error *err);
 char *rules_compose(struct networks *networks, struct error *err);
 /* Runs commands of nft(8). */
 int rules_run(const char *commands, struct error *err);
+/* Runs one that prints; the caller frees *text. */
+int rules_list(const char *command, char **text, struct error *err);
+
+/* Warns of firewalls that will drop what passes through the interface (foreign.c). */
+void foreign_warn(const struct networks *networks, const char *interface);
 
 /* ---- The resolver: resolver.c -------------------------------------------------------------------- */
 
