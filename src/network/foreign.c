@@ -1,6 +1,7 @@
 /* Other people's firewalls. A packet that hull's table accepts is dropped nevertheless where any
  * other table's forward chain has the policy to drop. hull doesn't touch those: it says which it
  * is, and what to add. */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
