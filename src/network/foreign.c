@@ -140,12 +140,14 @@ static void warn(const struct networks *networks, const struct foreign *foreign,
     warnings_say(networks->warnings, &text);
 }
 
-void foreign_warn(const struct networks *networks, const char *interface)
+void foreign_warn(struct networks *networks, const char *interface)
 {
     struct foreign foreign = {.networks = networks};
-    if (!networks->warnings || find_chains(&foreign, NULL) < 0)
+    if (!networks->warnings || networks->has_warned || find_chains(&foreign, NULL) < 0)
         return;
     for (size_t i = 0; i < foreign.count; i++)
-        if (!speaks_of(&foreign.chains[i], interface))
+        if (!speaks_of(&foreign.chains[i], interface)) {
             warn(networks, &foreign, &foreign.chains[i], interface);
+            networks->has_warned = true;
+        }
 }
