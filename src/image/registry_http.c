@@ -265,15 +265,26 @@ static int check_cancelled(void *user, curl_off_t a, curl_off_t b, curl_off_t c,
 
 /* ---- The request ---- */
 
-/* Certificates of the authority that is spoken to. */
+/* Certificates of the authority that is spoken to. Whom the registry sends us to is verified with
+ * the registry's authorities unless it has its own, but isn't shown who we are. */
 static int find_certificates(struct registry_http *http, const char *authority, struct error *err)
 {
+    struct registry_certificates *certificates = &http->certificates;
     if (strcmp(http->certified, authority) == 0)
         return 0;
-    registry_certificates_release(&http->certificates);
+    registry_certificates_release(certificates);
     *http->certified = '\0';
-    if (registry_certificates_find(http->config, authority, &http->certificates, err) < 0)
+    if (registry_certificates_find(http->config, authority, certificates, err) < 0)
         return -1;
+    if (!certificates->authorities && strcmp(authority, http->host) != 0) {
+        struct registry_certificates registry;
+        int status = registry_certificates_find(http->config, http->host, &registry, err);
+        certificates->authorities = scope_take_pointer(registry.authorities);
+        certificates->length = registry.length;
+        registry_certificates_release(&registry);
+        if (status < 0)
+            return -1;
+    }
     strcpy(http->certified, authority);
     return 0;
 }
