@@ -190,6 +190,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
             for layer in shown["layers"]:
                 layer["size"] -= 1
             manifest = json.dumps(shown).encode()
+        if fault == "foreign":
+            shown = json.loads(manifest)
+            shown["layers"][1]["urls"] = [
+                "gopher://127.0.0.2/",
+                f"http://127.0.0.2:{PORT + 1}/blob/{IMAGE.big}",
+            ]
+            manifest = json.dumps(shown).encode()
         digest = digest_of(manifest)
         if fault == "endlessmanifest" and self.command == "GET":
             return self.give_endless()
@@ -265,6 +272,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 self.wfile.write(data[at : at + 131072])
         elif fault in ("redirect", "private"):
             self.answer(307, Location=f"http://127.0.0.2:{PORT + 1}/blob/{name}?signature=x")
+        elif fault == "foreign" and big:
+            self.answer(404, b"{}")
         elif fault == "loop":
             self.answer(307, Location=self.path)
         elif fault == "scheme":

@@ -187,6 +187,16 @@ GET - 200" ]
     refused "it redirects to nowhere"
 }
 
+@test "a layer that no registry may have comes from where its manifest says, without credentials" {
+    mkdir "$DOCKER_CONFIG"
+    echo '{"auths": {"127.0.0.1:5100": {"auth": "dXNlcjpzZWNyZXQ="}}}' >"$DOCKER_CONFIG/config.json"
+    pull foreign
+    [ "$status" = 0 ]
+    grep -q "^GET /v2/foreign/blobs/$big - - 404" <<<"$log"
+    grep -q "^elsewhere GET /blob/$big - - 200" <<<"$log"
+    check_store
+}
+
 @test "a token that ends during the pull is renewed; no token is an error" {
     pull expiring
     [ "$status" = 0 ]
