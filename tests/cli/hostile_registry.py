@@ -163,7 +163,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.answer(500, b"{}")
         elif fault == "dead" and kind == "blobs":
             self.answer(503, json.dumps({"errors": [{"message": "\x1b[31mno disk"}]}).encode())
-        elif fault in ("private", "tokenless", "expiring") and not self.is_allowed(fault):
+        elif fault in ("private", "tokenless", "expiring", "moody") and not self.is_allowed(fault):
             self.answer(
                 401,
                 b"{}",
@@ -299,6 +299,8 @@ class Tokens(Handler):
     def route(self):
         if self.path.startswith("/tokenless"):
             return self.answer(500, b"{}")
+        if self.path.startswith("/moody") and count("moody") <= 2:
+            return self.answer(503, b"{}")
         return self.answer(200, json.dumps({"token": f"token-{count('tokens')}"}).encode())
 
 

@@ -202,6 +202,9 @@ GET - 200" ]
     [ "$status" = 0 ]
     [ "$(grep -c '^token GET' <<<"$log")" -ge 2 ]
     check_store
+    pull moody
+    [ "$status" = 0 ]
+    [ "$(grep -c '^token GET /moody?.* 503$' <<<"$log")" = 2 ]
     pull tokenless
     refused "127.0.0.1:5100 answered unexpectedly: HTTP status 500"
 }
