@@ -112,7 +112,8 @@ static int print_images(struct cli_context *context, struct image_store *store, 
     scope_image_list struct image_list list = {0};
     struct image_filter filter = {.store = store};
     filter.count = command_values(line, "filter", &filter.filters);
-    if (image_filter_check(&filter, "dangling label reference before since until", err) < 0 ||
+    if (image_filter_check(&filter, "dangling label label! reference before since until", err) <
+            0 ||
         image_list(store, &list, err) < 0)
         return -1;
     json_t *rows = json_array();

@@ -27,7 +27,7 @@ static int pull(struct cli_context *context, struct image_store *store, struct e
     if ((platform_text && platform_parse(platform_text, &platform, err) < 0) ||
         reference_parse(name, &reference, err) < 0)
         return -1;
-    transfer_begin(&transfer, &words, quiet);
+    transfer_begin(&transfer, &words, quiet, stdout);
     if (!all_tags && !*reference.tag && !*reference.digest)
         transfer_say(&transfer, "Using default tag: latest");
     const struct registry_pull_options options = {

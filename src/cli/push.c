@@ -34,7 +34,7 @@ static int push(struct cli_context *context, struct image_store *store, struct e
     char text[REFERENCE_TEXT_SIZE];
     if (reference_parse(name, &reference, err) < 0)
         return -1;
-    transfer_begin(&transfer, &words, quiet);
+    transfer_begin(&transfer, &words, quiet, stdout);
     if (!all_tags && !*reference.tag && !*reference.digest)
         transfer_say(&transfer, "Using default tag: latest");
     const struct registry_push_options options = {

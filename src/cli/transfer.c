@@ -12,8 +12,8 @@ static void print_end(const struct transfer *transfer, const char *item,
                                                          : NULL;
     if (!word)
         return;
-    printf("%s: %s\n", item, word);
-    fflush(stdout);
+    fprintf(transfer->out, "%s: %s\n", item, word);
+    fflush(transfer->out);
 }
 
 static void update(const struct image_progress *callback, const char *item,
@@ -24,7 +24,7 @@ static void update(const struct image_progress *callback, const char *item,
         return;
     pthread_mutex_lock(&transfer->mutex);
     if (!transfer->progress)
-        transfer->progress = progress_begin(stdout);
+        transfer->progress = progress_begin(transfer->out);
     if (transfer->progress)
         image_progress_update(progress_callback(transfer->progress), item, phase, done, total);
     else
@@ -32,9 +32,10 @@ static void update(const struct image_progress *callback, const char *item,
     pthread_mutex_unlock(&transfer->mutex);
 }
 
-void transfer_begin(struct transfer *transfer, const struct transfer_words *words, bool quiet)
+void transfer_begin(struct transfer *transfer, const struct transfer_words *words, bool quiet,
+                    FILE *out)
 {
-    *transfer = (struct transfer){.callback = {update}, .words = words, .quiet = quiet};
+    *transfer = (struct transfer){.callback = {update}, .words = words, .quiet = quiet, .out = out};
     pthread_mutex_init(&transfer->mutex, NULL);
 }
 
@@ -46,8 +47,8 @@ void transfer_say(void *context, const char *line)
     transfer->progress = NULL;
     if (transfer->quiet)
         return;
-    printf("%s\n", line);
-    fflush(stdout);
+    fprintf(transfer->out, "%s\n", line);
+    fflush(transfer->out);
 }
 
 void transfer_end(struct transfer *transfer)

@@ -19,10 +19,12 @@ struct transfer {
     struct progress *progress;
     pthread_mutex_t mutex;
     bool quiet;
+    FILE *out;
 };
 
-/* quiet: prints nothing. */
-void transfer_begin(struct transfer *transfer, const struct transfer_words *words, bool quiet);
+/* quiet: prints nothing. out stays the caller's. */
+void transfer_begin(struct transfer *transfer, const struct transfer_words *words, bool quiet,
+                    FILE *out);
 /* Prints a line below what is drawn so far; context is the struct transfer. */
 void transfer_say(void *context, const char *line);
 void transfer_end(struct transfer *transfer);

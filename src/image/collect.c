@@ -171,7 +171,7 @@ static int collect_documents(struct image_store *store, struct error *err)
     return stream ? 0 : -1;
 }
 
-void store_collect_failed(struct image_store *store)
+void store_collect_rest(struct image_store *store)
 {
     {
         scope_close int lock = store_lock(store, STORE_LOCK_EXCLUSIVE, NULL);

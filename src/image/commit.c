@@ -132,7 +132,7 @@ int image_commit(struct image_store *store, const struct image_commit *commit, s
 {
     int status = make_commit(store, commit, image, err);
     if (status < 0)
-        store_collect_failed(store);
+        store_collect_rest(store);
     return status;
 }
 
@@ -199,6 +199,6 @@ int image_import(struct image_store *store, int fd, const struct image_import *i
 {
     int status = make_import(store, fd, import, image, err);
     if (status < 0)
-        store_collect_failed(store);
+        store_collect_rest(store);
     return status;
 }

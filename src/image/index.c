@@ -1,4 +1,5 @@
 /* index.json: which manifests the store has, and under which names. */
+#include <errno.h>
 #include <string.h>
 
 #include "base/file.h"
@@ -32,7 +33,16 @@ int store_index_write(struct image_store *store, json_t *index, struct error *er
     scope_free char *text = json_dumps(index, JSON_INDENT(2));
     if (!text)
         return error_set(err, 0, "image store %s: can't write index.json", store->directory);
-    return store_replace_file(store, "index.json", text, strlen(text), true, err);
+    struct error reason = {0};
+    if (store_replace_file(store, "index.json", text, strlen(text), true, &reason) == 0)
+        return 0;
+    if ((reason.code == ENOSPC || reason.code == EDQUOT) &&
+        unlinkat(store->fd, "reserve", 0) == 0 &&
+        store_replace_file(store, "index.json", text, strlen(text), true, &reason) == 0)
+        return 0;
+    if (err)
+        *err = reason;
+    return -1;
 }
 
 static const char *annotation(const json_t *element, const char *key)

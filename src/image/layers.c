@@ -269,6 +269,21 @@ static int unpack_missing(struct image_store *store, const struct image *image, 
     return 0;
 }
 
+/* Overlayfs looks for no mark on the root of a layer: what is below such a one is left away. */
+static void drop_hidden(struct image_layers *layers)
+{
+    const char *key = layers->user_xattrs ? "user.overlay.opaque" : "trusted.overlay.opaque";
+    char value[2];
+    size_t visible = 1;
+    while (visible < layers->count &&
+           getxattr(layers->directories[visible - 1], key, value, sizeof value) != 1)
+        visible++;
+    for (; layers->count > visible; layers->count--) {
+        free(layers->directories[layers->count - 1]);
+        free(layers->names[layers->count - 1]);
+    }
+}
+
 int image_layers(struct image_store *store, const struct image *image, struct image_layers *layers,
                  struct error *err)
 {
@@ -289,5 +304,6 @@ int image_layers(struct image_store *store, const struct image *image, struct im
         image_layers_release(layers);
         return -1;
     }
+    drop_hidden(layers);
     return 0;
 }

@@ -210,7 +210,10 @@ int image_remove(struct image_store *store, const char *text, bool force,
         json_decref(index);
     }
     image_lease_holders_free(holders.list, holders.count);
-    return status < 0 ? -1 : store_empty_trash(store, err);
+    if (status < 0 || store_empty_trash(store, err) < 0)
+        return -1;
+    store_make_reserve(store);
+    return 0;
 }
 
 static void prune_images(struct image_store *store, json_t *index,
@@ -260,5 +263,8 @@ int image_prune(struct image_store *store, const struct image_prune_options *opt
         json_decref(index);
     }
     image_lease_holders_free(holders.list, holders.count);
-    return status < 0 ? -1 : store_empty_trash(store, err);
+    if (status < 0 || store_empty_trash(store, err) < 0)
+        return -1;
+    store_make_reserve(store);
+    return 0;
 }

@@ -15,6 +15,7 @@
 #include "base/scope.h"
 
 #define LAYOUT "{\"imageLayoutVersion\": \"1.0.0\"}\n"
+#define RESERVE_SIZE (128 << 10)
 #define EMPTY_INDEX "{\"schemaVersion\": 2, \"manifests\": []}\n"
 
 static const char *const directories[] = {"blobs",      "blobs/sha256", "ingest", "layers",
@@ -94,6 +95,16 @@ int store_replace_file(struct image_store *store, const char *path, const void *
     return 0;
 }
 
+void store_make_reserve(struct image_store *store)
+{
+    if (faccessat(store->fd, "reserve", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+        return;
+    scope_close int fd =
+        openat(store->fd, "reserve", O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd >= 0 && posix_fallocate(fd, 0, RESERVE_SIZE) != 0)
+        unlinkat(store->fd, "reserve", 0);
+}
+
 int store_move_to_trash(struct image_store *store, const char *path, struct error *err)
 {
     char place[64];
@@ -136,22 +147,6 @@ int store_synchronise(struct image_store *store, struct error *err)
     return 0;
 }
 
-/* Makes the directory and those above it. */
-static int make_path(const char *path, struct error *err)
-{
-    scope_free char *prefix = memory_copy_string(path);
-    for (char *slash = prefix + 1;; slash++) {
-        slash = strchrnul(slash, '/');
-        char kept = *slash;
-        *slash = '\0';
-        if (mkdir(prefix, 0700) < 0 && errno != EEXIST)
-            return error_set(err, errno, "image store %s: can't make %s", path, prefix);
-        *slash = kept;
-        if (!kept)
-            return 0;
-    }
-}
-
 /* index.json comes last: a store that has it is whole. */
 static int make_store(struct image_store *store, struct error *err)
 {
@@ -173,6 +168,7 @@ static int make_store(struct image_store *store, struct error *err)
                              "image store %s: its index.json is gone (restore it, or remove the "
                              "directory to begin anew)",
                              store->directory);
+    store_make_reserve(store);
     if (store_replace_file(store, "oci-layout", LAYOUT, strlen(LAYOUT), true, err) < 0)
         return -1;
     return store_replace_file(store, "index.json", EMPTY_INDEX, strlen(EMPTY_INDEX), true, err);
@@ -249,7 +245,7 @@ int image_store_open(struct image_store **result, const char *directory, struct 
     int status = 0;
     store->fd = open(store->directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (store->fd < 0 && errno == ENOENT) {
-        status = make_path(store->directory, err);
+        status = file_make_directories(store->directory, 0700, err);
         store->fd = open(store->directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
     }
     if (status == 0 && store->fd < 0)

@@ -40,6 +40,9 @@ struct store_path store_layer_info_path(const char *chain_id, bool fresh);
  * returns. */
 int store_replace_file(struct image_store *store, const char *path, const void *bytes,
                        size_t length, bool durable, struct error *err);
+/* A file that takes some room, for store_index_write(): on a full disk nothing could be removed
+ * otherwise, as the index is written beside. Makes it if it is missing and there is room. */
+void store_make_reserve(struct image_store *store);
 /* Moves what is at path to a place of its own in unpack/, where it is removed by
  * store_empty_trash(); a missing one is borne. */
 int store_move_to_trash(struct image_store *store, const char *path, struct error *err);
@@ -52,7 +55,7 @@ int store_synchronise(struct image_store *store, struct error *err);
 
 /* index.json as it is: {"manifests": [...]}. NULL with the error. */
 json_t *store_index_read(struct image_store *store, struct error *err);
-/* Under the exclusive lock. */
+/* Under the exclusive lock. Uses the reserve where the disk is full. */
 int store_index_write(struct image_store *store, json_t *index, struct error *err);
 /* An element's name, or "". */
 const char *store_index_name(const json_t *element);
@@ -152,9 +155,10 @@ bool store_lease_is_alive(struct image_store *store, const char *name);
 int store_collect(struct image_store *store, const json_t *index, bool partial,
                   struct image_removal *removal, struct error *err);
 
-/* After something failed: collects what its lease held, so that a failure for want of room leaves
- * none the less. Whatever prevents it, the next collection does it. */
-void store_collect_failed(struct image_store *store);
+/* After something failed, or had more than was needed: collects what its lease held, so that a
+ * failure for want of room leaves as much of it as there was. Whatever prevents this, the next
+ * collection does it. */
+void store_collect_rest(struct image_store *store);
 
 /* Adds a line to one of the lists of a removal. */
 void store_removal_add(char ***list, size_t *count, const char *text);

@@ -176,7 +176,7 @@ load image
     run hull history told:1
     [[ ${lines[0]} == IMAGE*CREATED*'CREATED BY'*SIZE*COMMENT ]]
     [[ ${lines[1]} == *'ENV x'*0B* ]]
-    [[ ${lines[2]} == '<missing>'*'years ago'*'/bin/sh -c #(nop) ADD file:012345678901234567…'*11B*first* ]]
+    [[ ${lines[2]} == '<missing>'*'years ago'*'/bin/sh -c #(nop) ADD file:01234567890123456…'*11B*first* ]]
     equals "$(hull images -q) <missing>" "$(hull history -q told:1 | paste -sd' ')"
     hull history --no-trunc --format '{{.CreatedBy}}' told:1 | grep -q '0123456789012345678901234567890123456789 in / $'
     equals '11 2020-01-02 03:04:05 +0000 UTC' \

@@ -543,6 +543,22 @@ static void a_layer_that_is_not_what_the_configuration_says_is_refused(void **st
     assert_sound();
 }
 
+static void an_opaque_root_hides_all_layers_below(void **state)
+{
+    (void)state;
+    fixture_make_image("a", "text");
+    scope_image struct image parent = {0}, image = {0};
+    scope_image_layers struct image_layers layers = {0};
+    assert_int_equal(image_find(fixture.store, "a", &parent, &fixture.err), 1);
+    assert_int_equal(fsetxattr(fixture.root, "trusted.overlay.opaque", "y", 1, 0), 0);
+    scope_free char *upper = memory_format("%s/root", fixture.directory);
+    const struct image_commit commit = {.parent = &parent, .upper = upper};
+    assert_int_equal(image_commit(fixture.store, &commit, &image, &fixture.err), 0);
+    assert_int_equal(image.layer_count, 2);
+    assert_int_equal(image_layers(fixture.store, &image, &layers, &fixture.err), 0);
+    assert_int_equal(layers.count, 1);
+}
+
 static void a_history_may_tell_more_or_less_than_there_is(void **state)
 {
     (void)state;
@@ -588,6 +604,7 @@ int main(void)
         CASE(a_container_s_changes_become_a_layer),
         CASE(directories_between_have_the_attributes_of_the_layer_below),
         CASE(a_layer_that_is_not_what_the_configuration_says_is_refused),
+        CASE(an_opaque_root_hides_all_layers_below),
         CASE(a_history_may_tell_more_or_less_than_there_is),
 #undef CASE
     };
