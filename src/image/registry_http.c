@@ -13,6 +13,7 @@
 #define HEADERS_LIMIT 262144 /* of all of them */
 #define REDIRECTIONS 5
 #define BUFFER_SIZE (512L << 10)
+#define UPLOAD_PATIENCE 10 /* times stallSeconds: a registry copies and hashes what it got */
 
 /* One exchange. */
 struct transfer {
@@ -372,11 +373,13 @@ static void set_credentials(CURL *curl, const struct registry_http_request *requ
 static void set_rest(CURL *curl, struct transfer *transfer)
 {
     const struct registry_config *config = transfer->http->config;
+    bool uploads = transfer->request->has_body || transfer->request->has_file;
     curl_easy_setopt(curl, CURLOPT_USERAGENT, "hull/" HULL_VERSION);
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, config->connect_seconds);
     curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
-    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, config->stall_seconds);
+    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME,
+                     config->stall_seconds * (uploads ? UPLOAD_PATIENCE : 1));
     curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, BUFFER_SIZE);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_body);

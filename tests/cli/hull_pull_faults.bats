@@ -255,6 +255,24 @@ small_disk() {
     check_store
 }
 
+@test "neither prunes nor pulls that fail take anything from a pull" {
+    local i pids=()
+    for i in {1..4}; do
+        hull pull "127.0.0.1:5100/slow-$i:1" >"$BATS_TEST_TMPDIR/out.$i" 2>&1 3>&- &
+        pids+=($!)
+    done
+    while kill -0 "${pids[@]}" 2>/dev/null; do
+        hull image prune --force >/dev/null
+        run hull pull --quiet 127.0.0.1:5100/longer:1
+        [ "$status" = 1 ]
+    done
+    for i in {1..4}; do
+        wait "${pids[i - 1]}" || { cat "$BATS_TEST_TMPDIR/out.$i"; false; }
+    done
+    [ "$(hull images --format '{{.Repository}}' | grep -c slow)" = 4 ]
+    check_store
+}
+
 @test "a pull that is killed at any instant leaves what the next one goes on with" {
     RANDOM=$HULL_SEED
     local round rounds=$((${HULL_LONG:-0} * 180 + 20)) pid
