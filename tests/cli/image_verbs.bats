@@ -273,3 +273,14 @@ load image
     equals 1 "$(hull images -q | wc -l)"
     is_sound
 }
+
+@test "looking at images loads no large library" {
+    import_image a:1
+    for verb in 'images' 'image inspect a:1' 'history a:1' 'tag a:1 a:2' 'rmi a:2' 'image prune -f'; do
+        # shellcheck disable=SC2086
+        LD_DEBUG=files hull $verb >out 2>loaded
+        grep -q libjansson loaded
+        run grep -oE 'lib(crypto|archive|curl)' loaded
+        equals '' "$output"
+    done
+}

@@ -1,5 +1,6 @@
 /* image/ingest, image/blob, image/lease, image/collect: what goes into the store, and what keeps it
  * there. */
+#include "image/sha256.h"
 #include "image_fixture.h"
 
 #include <signal.h>
@@ -167,6 +168,39 @@ static void a_partial_blob_that_is_too_long_is_not_gone_on_from(void **state)
     assert_int_equal(image_ingest_write(ingest, "hello", 5, &fixture.err), 0);
     assert_int_equal(image_ingest_commit(ingest, NULL, &fixture.err), 0);
     assert_true(is_stored(HELLO));
+}
+
+static void both_ways_to_a_digest_are_the_same(void **state)
+{
+    (void)state;
+    unsigned char bytes[300], sum[SHA256_SIZE];
+    /* FIPS 180-4's examples, and of none. */
+    static const char *const texts[] = {"", "abc",
+                                        "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq"};
+    static const char *const sums[] = {
+        "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+        "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"};
+    for (size_t i = 0; i < 3; i++) {
+        char text[IMAGE_DIGEST_SIZE];
+        digest_compute(texts[i], strlen(texts[i]), text);
+        assert_string_equal(text + strlen("sha256:"), sums[i]);
+    }
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (unsigned char)(i * 31 ^ i >> 3);
+    for (size_t length = 0; length <= sizeof bytes; length++) {
+        struct digest digest;
+        char text[IMAGE_DIGEST_SIZE];
+        digest_begin(&digest);
+        digest_update(&digest, bytes, length);
+        digest_finish(&digest, text);
+        sha256(bytes, length, sum);
+        for (int i = 0; i < SHA256_SIZE; i++) {
+            unsigned int byte;
+            assert_int_equal(sscanf(text + strlen("sha256:") + 2 * i, "%2x", &byte), 1);
+            assert_int_equal(byte, sum[i]);
+        }
+    }
 }
 
 /* A second process that wants the same blob waits, and then has it. */
@@ -421,6 +455,7 @@ int main(void)
         CASE(a_broken_off_download_goes_on),
         CASE(a_server_without_ranges_begins_anew),
         CASE(a_partial_blob_that_is_too_long_is_not_gone_on_from),
+        CASE(both_ways_to_a_digest_are_the_same),
         CASE(two_who_want_the_same_blob_load_it_once),
         CASE(digests_from_outside_are_no_paths),
         CASE(a_damaged_blob_is_noticed_when_it_is_read),
