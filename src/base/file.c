@@ -90,6 +90,21 @@ int file_write_text(int directory, const char *path, const char *text, struct er
     return 0;
 }
 
+int file_make_directories(const char *path, mode_t mode, struct error *err)
+{
+    scope_free char *prefix = memory_copy_string(path);
+    for (char *slash = prefix; *slash; *slash = '/') {
+        slash = strchrnul(slash + 1, '/');
+        char kept = *slash;
+        *slash = '\0';
+        if (mkdir(prefix, mode) < 0 && errno != EEXIST)
+            return error_set(err, errno, "can't make the directory %s", prefix);
+        if (!kept)
+            break;
+    }
+    return 0;
+}
+
 int file_open_resolved(int directory, const char *path, uint64_t flags, uint64_t mode,
                        uint64_t resolve)
 {

@@ -22,6 +22,9 @@ int file_write_all(int fd, const void *bytes, size_t count);
  * cgroupfs and procfs want it. */
 int file_write_text(int directory, const char *path, const char *text, struct error *err);
 
+/* Makes the directory and those above it that are missing, with the mode (less the umask). */
+int file_make_directories(const char *path, mode_t mode, struct error *err);
+
 /* Opens path below directory with openat2(2) and the RESOLVE_* flags given; O_CLOEXEC is added.
  * Returns the descriptor or -1 with errno set. */
 int file_open_resolved(int directory, const char *path, uint64_t flags, uint64_t mode,

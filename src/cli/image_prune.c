@@ -3,6 +3,7 @@
 
 #include "cli/human.h"
 #include "cli/image_verb.h"
+#include "cli/prompt.h"
 
 static const struct command_flag flags[] = {
     {.name = "all",
@@ -15,15 +16,6 @@ static const struct command_flag flags[] = {
     {.name = "force", .letter = 'f', .help = "don't ask"},
     {0},
 };
-
-static bool is_confirmed(bool all)
-{
-    char answer[16] = "";
-    printf("WARNING! This will remove all %s.\nAre you sure you want to continue? [y/N] ",
-           all ? "images without at least one container associated to them" : "dangling images");
-    fflush(stdout);
-    return fgets(answer, sizeof answer, stdin) && (*answer == 'y' || *answer == 'Y');
-}
 
 static bool passes(const struct image *image, const void *context)
 {
@@ -38,9 +30,13 @@ static int prune(struct cli_context *context, struct image_store *store, struct 
     filter.count = command_values(line, "filter", &filter.filters);
     const struct image_prune_options options = {
         .all = command_given(line, "all"), .wanted = passes, .context = &filter};
-    if (image_filter_check(&filter, "until label dangling", err) < 0)
+    if (image_filter_check(&filter, "until label label! dangling", err) < 0)
         return -1;
-    if (!command_given(line, "force") && !is_confirmed(options.all))
+    const char *warning =
+        options.all
+            ? "This will remove all images without at least one container associated to them."
+            : "This will remove all dangling images.";
+    if (!command_given(line, "force") && !prompt_confirm(warning))
         return 0;
     int status = image_prune(store, &options, &removal, err);
     if (removal.untagged_count + removal.deleted_count > 0)

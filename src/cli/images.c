@@ -62,6 +62,12 @@ static json_t *make_row(const struct cli_context *context, const struct image *i
         reference_format_familiar_repository(&reference, familiar);
         reference_format_repository(&reference, repository);
     }
+    struct reference known_by;
+    /* As docker shows what was pulled by its digest, or lost its tag to another. */
+    if (!name && image->digest_count && reference_parse(image->digests[0], &known_by, NULL) == 0) {
+        reference_format_familiar_repository(&known_by, familiar);
+        reference_format_repository(&known_by, repository);
+    }
     bool known = image->created > 0;
     return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "Repository",
                      familiar, "Tag", *reference.tag ? reference.tag : "<none>", "ID",
@@ -106,7 +112,8 @@ static int print_images(struct cli_context *context, struct image_store *store, 
     scope_image_list struct image_list list = {0};
     struct image_filter filter = {.store = store};
     filter.count = command_values(line, "filter", &filter.filters);
-    if (image_filter_check(&filter, "dangling label reference before since until", err) < 0 ||
+    if (image_filter_check(&filter, "dangling label label! reference before since until", err) <
+            0 ||
         image_list(store, &list, err) < 0)
         return -1;
     json_t *rows = json_array();

@@ -35,7 +35,8 @@ static const char *const phase_names[] = {
     [IMAGE_PROGRESS_UPLOADING] = "Pushing",    [IMAGE_PROGRESS_VERIFYING] = "Verifying Checksum",
     [IMAGE_PROGRESS_UNPACKING] = "Extracting", [IMAGE_PROGRESS_LOADING] = "Loading layer",
     [IMAGE_PROGRESS_RETRYING] = "Retrying",    [IMAGE_PROGRESS_EXISTS] = "Already exists",
-    [IMAGE_PROGRESS_COMPLETE] = "Complete",    [IMAGE_PROGRESS_FAILED] = "Failed",
+    [IMAGE_PROGRESS_MOUNTED] = "Mounted",      [IMAGE_PROGRESS_COMPLETE] = "Complete",
+    [IMAGE_PROGRESS_FAILED] = "Failed",
 };
 
 static int64_t now(void)

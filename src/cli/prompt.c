@@ -76,3 +76,11 @@ char *prompt_line(const char *question, bool secret, struct error *err)
     printf("\n");
     return line;
 }
+
+bool prompt_confirm(const char *warning)
+{
+    char answer[16] = "";
+    printf("WARNING! %s\nAre you sure you want to continue? [y/N] ", warning);
+    fflush(stdout);
+    return fgets(answer, sizeof answer, stdin) && (*answer == 'y' || *answer == 'Y');
+}

@@ -11,4 +11,8 @@
  * caller frees. */
 char *prompt_line(const char *question, bool secret, struct error *err);
 
+/* Says "WARNING! " and the warning, asks whether to go on, and tells whether the answer was yes. No
+ * answer (the input's end) is no. */
+bool prompt_confirm(const char *warning);
+
 #endif

@@ -23,18 +23,36 @@ struct cli_verb {
 
 extern const struct command_program cli_program;
 
+extern const struct cli_verb cli_attach;
+extern const struct cli_verb cli_container_cleanup;
+extern const struct cli_verb cli_create;
 extern const struct cli_verb cli_history;
 extern const struct cli_verb cli_image_inspect;
 extern const struct cli_verb cli_image_prune;
 extern const struct cli_verb cli_images;
 extern const struct cli_verb cli_import;
+extern const struct cli_verb cli_kill;
 extern const struct cli_verb cli_load;
 extern const struct cli_verb cli_login;
 extern const struct cli_verb cli_logout;
+extern const struct cli_verb cli_pause;
+extern const struct cli_verb cli_pull;
+extern const struct cli_verb cli_push;
+extern const struct cli_verb cli_restart;
+extern const struct cli_verb cli_rm;
 extern const struct cli_verb cli_rmi;
+extern const struct cli_verb cli_run;
 extern const struct cli_verb cli_save;
+extern const struct cli_verb cli_start;
+extern const struct cli_verb cli_stop;
 extern const struct cli_verb cli_system_check;
 extern const struct cli_verb cli_tag;
+extern const struct cli_verb cli_unpause;
 extern const struct cli_verb cli_version;
+extern const struct cli_verb cli_volume_create;
+extern const struct cli_verb cli_volume_inspect;
+extern const struct cli_verb cli_volume_ls;
+extern const struct cli_verb cli_volume_prune;
+extern const struct cli_verb cli_volume_rm;
 
 #endif

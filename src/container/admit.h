@@ -3,6 +3,7 @@
 #define HULL_CONTAINER_ADMIT_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "base/error.h"
 #include "container/attend.h"
@@ -21,6 +22,11 @@ struct admission {
  * descriptors by which it enters its cgroups. */
 int admit(const struct attendance *attendance, const struct admission *admission,
           struct error *err);
+
+/* The other side of it: the process waits until the runtime has recorded it, written its mappings
+ * and made its cgroups, and enters them. If the runtime died, it is to die too, before anything of
+ * its own outlives it. outer_pid, which may be NULL, is its id as the runtime sees it. */
+int admit_await(int channel, pid_t *outer_pid, struct error *err);
 
 /* Before anything else is opened: are the descriptors that are to be passed on, from 3, open? */
 int admit_check_descriptors(int count, struct error *err);

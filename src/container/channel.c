@@ -74,6 +74,12 @@ int channel_report(int channel, enum channel_message_type type, int number, cons
     return write(channel, bytes, sizeof wire + length) < 0 ? -1 : 0;
 }
 
+void channel_fail(int channel, const struct error *err)
+{
+    channel_report(channel, CHANNEL_ERROR, err->code, err->text);
+    _exit(1);
+}
+
 static void take_descriptors(struct msghdr *header, struct channel_message *message)
 {
     for (struct cmsghdr *part = CMSG_FIRSTHDR(header); part; part = CMSG_NXTHDR(header, part)) {
@@ -95,13 +101,13 @@ int channel_receive(int channel, struct channel_message *message)
                             .msg_control = &control,
                             .msg_controllen = sizeof control};
     ssize_t length;
+    /* ECONNRESET, once: the other side has ended without reading all that we sent. What it said
+     * before is still there. */
     do {
         length = recvmsg(channel, &header, MSG_CMSG_CLOEXEC);
-    } while (length < 0 && errno == EINTR);
+    } while (length < 0 && (errno == EINTR || errno == ECONNRESET));
     message->type = CHANNEL_END;
     message->descriptor_count = 0;
-    if (length < 0 && errno == ECONNRESET)
-        length = 0;
     if (length < 0)
         return -1;
     if ((size_t)length < sizeof wire) {
@@ -131,6 +137,33 @@ int channel_await(int channel, pid_t child, struct error *err)
     return error_set(err, 0, "the process that makes the first process died unexpectedly");
 }
 
+static void close_descriptors(const struct channel_message *message)
+{
+    for (size_t i = 0; i < message->descriptor_count; i++)
+        close(message->descriptors[i]);
+}
+
+static int take_error(const struct channel_message *message, struct error *err)
+{
+    error_set(err, 0, "%s", message->text);
+    if (err)
+        err->code = message->number;
+    return -1;
+}
+
+int channel_explain(int channel, struct error *err)
+{
+    struct pollfd polled = {channel, POLLIN, 0};
+    struct channel_message message;
+    while (poll(&polled, 1, 0) > 0 && channel_receive(channel, &message) == 0 &&
+           message.type != CHANNEL_END) {
+        close_descriptors(&message);
+        if (message.type == CHANNEL_ERROR)
+            return take_error(&message, err);
+    }
+    return -1;
+}
+
 int channel_expect(int channel, enum channel_message_type type, const char *who,
                    struct channel_message *message, struct error *err)
 {
@@ -138,13 +171,9 @@ int channel_expect(int channel, enum channel_message_type type, const char *who,
         return error_set(err, errno, "can't hear from %s", who);
     if (message->type == type)
         return 0;
-    for (size_t i = 0; i < message->descriptor_count; i++)
-        close(message->descriptors[i]);
-    if (message->type == CHANNEL_ERROR) {
-        error_set(err, 0, "%s", message->text);
-        err->code = message->number;
-        return -1;
-    }
+    close_descriptors(message);
+    if (message->type == CHANNEL_ERROR)
+        return take_error(message, err);
     if (message->type == CHANNEL_END)
         return error_set(err, 0, "%s died unexpectedly", who);
     return error_set(err, EPROTO, "%s sent a message of type %d", who, message->type);

@@ -48,6 +48,9 @@ int channel_send_descriptors(int channel, enum channel_message_type type, int nu
 /* The same by write(2) alone, for a process whose seccomp filter is already in force; text may be
  * NULL. */
 int channel_report(int channel, enum channel_message_type type, int number, const char *text);
+/* For the process that is being set up: reports why it can't go on, and ends it. The runtime undoes
+ * everything and prints it. */
+_Noreturn void channel_fail(int channel, const struct error *err);
 /* Waits for a message. The end of the stream is a message of type CHANNEL_END. -1 with errno. */
 int channel_receive(int channel, struct channel_message *message);
 
@@ -55,5 +58,10 @@ int channel_receive(int channel, struct channel_message *message);
  * is, the end of the stream as "who died". */
 int channel_expect(int channel, enum channel_message_type type, const char *who,
                    struct channel_message *message, struct error *err);
+
+/* For who has failed to act on the process at the other end: if it has said what went wrong there,
+ * and nobody has heard it yet, that takes *err's place, since it is why. Doesn't wait. Always
+ * returns -1. */
+int channel_explain(int channel, struct error *err);
 
 #endif

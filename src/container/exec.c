@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 #include "base/file.h"
-#include "base/memory.h"
 #include "base/scope.h"
 #include "container/admit.h"
 #include "container/attend.h"
@@ -45,12 +44,6 @@ struct exec {
 
 /* ---- in the container ---- */
 
-static _Noreturn void fail(int channel, const struct error *err)
-{
-    channel_report(channel, CHANNEL_ERROR, err->code, err->text);
-    _exit(1);
-}
-
 static int set_up_terminal(int channel, const struct config_process *process, bool ours,
                            struct error *err)
 {
@@ -69,16 +62,8 @@ static int set_up_terminal(int channel, const struct config_process *process, bo
 
 static int set_up(struct exec *exec, int channel, struct process *process, struct error *err)
 {
-    struct channel_message message;
     const struct config_process *config = exec->process.process;
-    if (channel_expect(channel, CHANNEL_GO, "the runtime", &message, err) < 0)
-        return -1;
-    for (size_t i = 0; i < message.descriptor_count; i++) {
-        if (write(message.descriptors[i], "0", 1) < 0)
-            return error_set(err, errno, "can't enter a cgroup of the container");
-        close(message.descriptors[i]);
-    }
-    if (join_enter(&exec->join, err) < 0)
+    if (admit_await(channel, NULL, err) < 0 || join_enter(&exec->join, err) < 0)
         return -1;
     close(scope_take_fd(&exec->join.pidfd));
     if (setsid() < 0)
@@ -116,10 +101,10 @@ static _Noreturn void run_inside(struct exec *exec, int channel)
     signals_reset();
     /* Nothing of the host's comes along: /proc/self/fd/N/../.. would lead there. */
     if (file_close_others(3 + process.preserved, kept, 2, &err) < 0)
-        fail(channel, &err);
+        channel_fail(channel, &err);
     if (set_up(exec, channel, &process, &err) == 0 && process_confine(&process, channel, &err) == 0)
         process_execute(&process, &err);
-    fail(channel, &err);
+    channel_fail(channel, &err);
 }
 
 /* ---- in the runtime ---- */
@@ -156,11 +141,9 @@ static int prepare(struct exec *exec, struct error *err)
         return error_set(err, 0, "--console-socket is for a process with a terminal (--tty)");
     if (lsm_check(process->apparmor_profile, process->selinux_label, NULL, err) < 0)
         return -1;
-    if (config->linux_section.seccomp) {
-        scope_free char *cache = memory_format("%s/.seccomp", options->root);
-        if (seccomp_compile(&exec->seccomp, config->linux_section.seccomp, cache, err) < 0)
-            return error_wrap(err, "linux.seccomp");
-    }
+    if (seccomp_compile_section(&exec->seccomp, config->linux_section.seccomp, options->root, err) <
+        0)
+        return -1;
     if (options->console_socket && (exec->attendance.console = client_socket_connect(
                                         "console", options->console_socket, err)) < 0)
         return -1;
@@ -204,6 +187,7 @@ static int bring_up(struct exec *exec, struct error *err)
     };
     if (admit(&exec->attendance, &admission, err) == 0 && attend(&exec->attendance, err) == 0)
         return 0;
+    channel_explain(exec->attendance.channel, err);
     kill(pid, SIGKILL);
     waitpid(pid, NULL, 0);
     return -1;

@@ -11,6 +11,7 @@
 
 #include "base/file.h"
 #include "base/scope.h"
+#include "container/admit.h"
 #include "container/channel.h"
 #include "container/console.h"
 #include "container/hooks.h"
@@ -30,31 +31,6 @@ struct init {
     struct rootfs rootfs;
     struct process process;
 };
-
-/* One line to the runtime, which undoes everything and prints it. */
-static _Noreturn void fail(int channel, const struct error *err)
-{
-    channel_report(channel, CHANNEL_ERROR, err->code, err->text);
-    _exit(1);
-}
-
-/* Waits until the runtime has recorded us, written our mappings and made our cgroups, and enters
- * them. If it died, so do we, before anything of ours outlives it. */
-static int wait_for_go(struct init *init, struct error *err)
-{
-    struct channel_message message;
-    if (channel_expect(init->channel, CHANNEL_GO, "the runtime", &message, err) < 0)
-        return -1;
-    init->outer_pid = message.number;
-    /* Descriptors of the cgroups' `tasks`, opened with the runtime's rights: writing "0" moves
-     * the writing thread, at a fiftieth of the cost of moving a process from outside. */
-    for (size_t i = 0; i < message.descriptor_count; i++) {
-        if (write(message.descriptors[i], "0", 1) < 0)
-            return error_set(err, errno, "can't enter a cgroup");
-        close(message.descriptors[i]);
-    }
-    return 0;
-}
 
 static int bring_up_loopback(struct error *err)
 {
@@ -243,14 +219,14 @@ static int set_up(struct init *init, struct error *err)
     /* In a user namespace nothing can be done before the runtime has mapped us. Otherwise we work
      * while the runtime makes our cgroups. */
     bool waits_first = namespaces_changes_user(&launch->namespaces);
-    if (waits_first && wait_for_go(init, err) < 0)
+    if (waits_first && admit_await(init->channel, &init->outer_pid, err) < 0)
         return -1;
     if (set_up_namespaces(init, err) < 0)
         return -1;
     fill_rootfs(init);
     if (own_mounts && begin_root(init, err) < 0)
         return -1;
-    if (!waits_first && wait_for_go(init, err) < 0)
+    if (!waits_first && admit_await(init->channel, &init->outer_pid, err) < 0)
         return -1;
     /* Its root is the cgroup that we are in now. */
     if (namespaces_makes(&launch->namespaces, CONFIG_NAMESPACE_CGROUP) &&
@@ -303,5 +279,5 @@ void init_run(struct launch *launch, int channel)
         run_own_hooks(&init, CONFIG_HOOK_START_CONTAINER, "created", &err) == 0 &&
         (!launch->process.waits || announce_execution(&init, &err) == 0))
         process_execute(&init.process, &err);
-    fail(init.channel, &err);
+    channel_fail(init.channel, &err);
 }

@@ -144,11 +144,9 @@ static int prepare(struct launch *launch, struct error *err)
         return -1;
     if (namespaces_open(&launch->namespaces, &config->linux_section, err) < 0)
         return error_wrap(err, "linux.namespaces");
-    if (config->linux_section.seccomp) {
-        scope_free char *cache = memory_format("%s/.seccomp", options->root);
-        if (seccomp_compile(&launch->seccomp, config->linux_section.seccomp, cache, err) < 0)
-            return error_wrap(err, "linux.seccomp");
-    }
+    if (seccomp_compile_section(&launch->seccomp, config->linux_section.seccomp, options->root,
+                                err) < 0)
+        return -1;
     if (config->linux_section.intel_rdt &&
         !(launch->intel_rdt = intel_rdt_plan(config->linux_section.intel_rdt, options->id, err)))
         return error_wrap(err, "linux.intelRdt");
@@ -415,6 +413,7 @@ static int bring_up(struct launch *launch, struct error *err)
                       launch->process.waits ? "waits for start" : "executed its program");
         return 0;
     }
+    channel_explain(launch->process.channel, err);
     warnings_note(launch->options->warnings, "undoing what was made: %s", err->text);
     undo(launch);
     return -1;

@@ -53,26 +53,11 @@ static void name_file(char name[NAME_MAX + 1], const char *id, const char *suffi
     snprintf(name, NAME_MAX + 1, "%s%s", id, suffix);
 }
 
-static int make_directories(const char *path, struct error *err)
-{
-    scope_free char *prefix = memory_copy_string(path);
-    for (char *slash = prefix + 1;; slash++) {
-        slash = strchrnul(slash, '/');
-        char kept = *slash;
-        *slash = '\0';
-        if (mkdir(prefix, 0700) < 0 && errno != EEXIST)
-            return error_set(err, errno, "can't make the state directory %s", prefix);
-        *slash = kept;
-        if (!kept)
-            return 0;
-    }
-}
-
 static int open_root(const char *root, bool make, struct error *err)
 {
     int directory = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (directory < 0 && errno == ENOENT && make) {
-        if (make_directories(root, err) < 0)
+        if (file_make_directories(root, 0700, err) < 0)
             return -1;
         directory = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
     }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "base/scope.h"
 #include "container/seccomp_cache.h"
 #include "container/seccomp_compile.h"
@@ -61,6 +62,15 @@ int seccomp_compile(struct seccomp_program *program, const struct config_seccomp
     int result = compile_with_key(program, seccomp, cache_directory, &key, err);
     seccomp_cache_release_key(&key);
     return result;
+}
+
+int seccomp_compile_section(struct seccomp_program *program, const struct config_seccomp *seccomp,
+                            const char *state_directory, struct error *err)
+{
+    if (!seccomp)
+        return 0;
+    scope_free char *cache = memory_format("%s/.seccomp", state_directory);
+    return seccomp_compile(program, seccomp, cache, err) < 0 ? error_wrap(err, "linux.seccomp") : 0;
 }
 
 void seccomp_program_release(struct seccomp_program *program)

@@ -30,6 +30,10 @@ struct seccomp_program {
  * seccomp_cache.h; it is made if its parent exists. A cache that can't be used is passed over. */
 int seccomp_compile(struct seccomp_program *program, const struct config_seccomp *seccomp,
                     const char *cache_directory, struct error *err);
+/* The same for linux.seccomp of a container's configuration, which may be NULL: then nothing is
+ * done. The cache lies below the state directory. */
+int seccomp_compile_section(struct seccomp_program *program, const struct config_seccomp *seccomp,
+                            const char *state_directory, struct error *err);
 /* (Not seccomp_release(), which is a function of libseccomp.) */
 void seccomp_program_release(struct seccomp_program *program);
 

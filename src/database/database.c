@@ -1,5 +1,6 @@
 #include "database/database.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -7,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/memory.h"
 #include "base/scope.h"
 
@@ -60,11 +62,25 @@ int database_open(struct database *database, const char *path, struct error *err
     return 0;
 }
 
+int database_open_root(struct database *database, const char *root, struct error *err)
+{
+    *database = (struct database){0};
+    if (file_make_directories(root, 0700, err) < 0)
+        return -1;
+    scope_free char *path = memory_format("%s/hull.db", root);
+    return database_open(database, path, err);
+}
+
 void database_close(struct database *database)
 {
     sqlite3_close_v2(database->handle);
     free(database->path);
     *database = (struct database){0};
+}
+
+void database_relax(struct database *database)
+{
+    sqlite3_exec(database->handle, "PRAGMA synchronous = NORMAL", NULL, NULL, NULL);
 }
 
 int database_execute(struct database *database, const char *sql, struct error *err)

@@ -30,6 +30,9 @@ struct database_schema {
  * isn't a database, or is damaged, is an error that says so; it is never replaced. Waits up to a
  * minute for other processes' transactions. */
 int database_open(struct database *database, const char *path, struct error *err);
+/* The same for ROOT/hull.db, which is where everybody's tables are; ROOT is made (mode 0700) if it
+ * is missing. After it each module's own open function brings its tables up to date. */
+int database_open_root(struct database *database, const char *root, struct error *err);
 /* For scopes too: does nothing if *database is zeroed. */
 void database_close(struct database *database);
 #define scope_database __attribute__((cleanup(database_close)))
@@ -37,6 +40,10 @@ void database_close(struct database *database);
 /* Brings the module's tables up to date. A database that a newer hull has written is an error. */
 int database_migrate(struct database *database, const struct database_schema *schema,
                      struct error *err);
+
+/* From now on, as long as it is open, transactions needn't survive a power cut (they do survive the
+ * end of any process): they don't wait for the disk. */
+void database_relax(struct database *database);
 
 /* Runs SQL without parameters and results. */
 int database_execute(struct database *database, const char *sql, struct error *err);

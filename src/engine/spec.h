@@ -42,6 +42,9 @@ struct spec_input {
 /* The configuration, a new document; -1 with the error that names the setting. */
 int spec_make(const struct spec_input *input, json_t **config, struct error *err);
 
+/* linux.resources alone, a new document, as `hull-oci update` takes it. */
+int spec_make_resources(const json_t *settings, json_t **resources, struct error *err);
+
 /* A small init on the host that --init binds at /sbin/docker-init: catatonit, tini-static or
  * docker-init, statically linked. The caller frees; NULL with an error that says what to install.*/
 char *spec_find_init(struct error *err);

@@ -110,3 +110,18 @@ int spec_add_resources(struct spec *spec)
         json_object_set_new(resources, "pids", json_pack("{s:I}", "limit", (json_int_t)pids));
     return add_block(spec, resources);
 }
+
+int spec_make_resources(const json_t *settings, json_t **resources, struct error *err)
+{
+    json_t *section = json_object();
+    struct spec spec = {
+        .settings = settings,
+        .host = json_object_get(settings, "HostConfig"),
+        .linux_section = section,
+        .err = err,
+    };
+    int status = spec_add_resources(&spec);
+    *resources = status < 0 ? NULL : json_incref(json_object_get(section, "resources"));
+    json_decref(section);
+    return status;
+}

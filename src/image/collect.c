@@ -205,3 +205,19 @@ int store_collect(struct image_store *store, const json_t *index, bool partial,
     json_decref(names.members);
     return status;
 }
+
+int image_store_tidy(struct image_store *store, struct error *err)
+{
+    struct store_set blobs = {0}, layers = {0};
+    {
+        scope_close int lock = store_lock(store, STORE_LOCK_EXCLUSIVE, err);
+        if (lock < 0)
+            return -1;
+        int status = store_lease_roots(store, true, &blobs, &layers, err);
+        json_decref(blobs.members);
+        json_decref(layers.members);
+        if (status < 0 || collect_documents(store, err) < 0)
+            return -1;
+    }
+    return store_empty_trash(store, err);
+}

@@ -18,10 +18,10 @@
  * by the first image_store_open() after a reboot.
  *
  * Digests are texts, "sha256:" and 64 lower-case hexadecimal digits. Times are seconds since 1970,
- * sizes bytes. Functions may be called by one thread at a time for each store handle, except those
- * on a struct image_ingest or image_unpack: each of these may be used by a thread of its own. None
- * of them waits long but image_unpack_commit(), image_layers(), and image_ingest_begin() where
- * another process writes the same blob. */
+ * sizes bytes. A store handle and a process's lease may be used by several threads at a time (they
+ * hold nothing that changes), each struct image_ingest and image_unpack by one. None of the
+ * functions waits long but image_unpack_wait(), image_unpack_commit(), image_layers(), and
+ * image_ingest_begin() where another process writes the same blob. */
 #ifndef HULL_IMAGE_IMAGE_H
 #define HULL_IMAGE_IMAGE_H
 
@@ -77,7 +77,8 @@ enum image_progress_phase {
     IMAGE_PROGRESS_UNPACKING,
     IMAGE_PROGRESS_LOADING,
     IMAGE_PROGRESS_RETRYING,
-    IMAGE_PROGRESS_EXISTS, /* the rest are ends */
+    IMAGE_PROGRESS_EXISTS,  /* the rest are ends */
+    IMAGE_PROGRESS_MOUNTED, /* from another repository of the registry that is pushed to */
     IMAGE_PROGRESS_COMPLETE,
     IMAGE_PROGRESS_FAILED,
 };
@@ -306,6 +307,9 @@ int image_unpack_blob(struct image_unpack *unpack, const char *digest, struct er
  * when it fails; then nothing is left. */
 int image_unpack_commit(struct image_unpack *unpack, const char (*parents)[IMAGE_DIGEST_SIZE],
                         size_t parent_count, struct error *err);
+/* Waits until all is unpacked, or until that failed: what image_unpack_commit() does first. For who
+ * unpacks several layers side by side and commits them in their order. */
+int image_unpack_wait(struct image_unpack *unpack, struct error *err);
 /* Whether it has failed already, so that a download needn't go on: -1 with the error, or 0. */
 int image_unpack_status(struct image_unpack *unpack, struct error *err);
 void image_unpack_abort(struct image_unpack *unpack); /* stops, removes, frees; NULL is borne */
@@ -410,6 +414,10 @@ int image_import(struct image_store *store, int fd, const struct image_import *i
                  struct image *image, struct error *err);
 
 /* ---- Checking ---- */
+
+/* Removes what processes that are gone left: their leases, half-unpacked layers, documents; not the
+ * blobs, whole or partial, which the next pull may go on with. */
+int image_store_tidy(struct image_store *store, struct error *err);
 
 /* Verifies the whole store: every reference leads to a manifest, a configuration and all layers;
  * digests and sizes are right (unless quick); every layer directory is known; there are no partial

@@ -156,7 +156,8 @@ int image_ingest_restart(struct image_ingest *ingest, struct error *err)
     digest_release(&ingest->digest);
     digest_begin(&ingest->digest);
     ingest->offset = 0;
-    if (ftruncate(ingest->fd, 0) < 0 || lseek(ingest->fd, 0, SEEK_SET) < 0)
+    /* An unpack may still be reading what is there: the same bytes come in their place. */
+    if ((!ingest->unpack && ftruncate(ingest->fd, 0) < 0) || lseek(ingest->fd, 0, SEEK_SET) < 0)
         return fail(ingest, errno, "can't write it", err);
     return 0;
 }
@@ -225,7 +226,8 @@ void image_ingest_abort(struct image_ingest *ingest, bool keep)
 {
     if (!ingest)
         return;
-    if (!keep || ingest->unusable || !*ingest->expected || ingest->offset == 0)
+    if (!keep || ingest->unusable || !*ingest->expected || ingest->offset == 0 ||
+        ftruncate(ingest->fd, ingest->offset) < 0)
         unlinkat(ingest->store->fd, ingest->name, 0);
     if (ingest->unpack)
         unpack_end(ingest->unpack, false);

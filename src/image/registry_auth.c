@@ -12,9 +12,8 @@
 
 #define CLIENT_ID "hull"
 
-/* What a registry says of an error: {"errors": [{"message": …}]}, or the token server's "details";
- * made printable. */
-static char *describe_answer(const struct registry_http_response *response)
+/* {"errors": [{"message": …}]}, or the token server's "details". */
+char *registry_auth_describe(const struct registry_http_response *response)
 {
     json_auto_t *answer =
         response->body ? json_loadb(response->body, response->length, 0, NULL) : NULL;
@@ -33,7 +32,7 @@ static char *describe_answer(const struct registry_http_response *response)
 static int refuse(const char *host, const struct registry_http_response *response,
                   struct error *err)
 {
-    scope_free char *text = describe_answer(response);
+    scope_free char *text = registry_auth_describe(response);
     bool refused = response->status == 401 || response->status == 403;
     error_set(err, 0, "%s %s: %s", host,
               refused ? "refused the user name or password" : "answered unexpectedly", text);
@@ -42,11 +41,10 @@ static int refuse(const char *host, const struct registry_http_response *respons
     return -1;
 }
 
-/* GET /v2/; url is set to the base that was answered. Who speaks no TLS is asked without, if that
- * will do. */
-static int ping(struct registry_http *http, const char *host, char **url,
-                struct registry_http_response *response, struct error *err)
+int registry_auth_ping(struct registry_http *http, char **url,
+                       struct registry_http_response *response, struct error *err)
 {
+    const char *host = http->host;
     const char *server = strcmp(host, "docker.io") == 0 ? "registry-1.docker.io" : host;
     struct error failed = {0};
     *url = memory_format("https://%s/v2/", server);
@@ -67,7 +65,9 @@ static int ping(struct registry_http *http, const char *host, char **url,
                          "%s (put its authority's certificate into %s/%s/ca.crt, or mark "
                          "it as insecure in registries.json)",
                          failed.text, http->config->certificates[0], host);
-    return error_set(err, 0, "%s", failed.text);
+    if (err)
+        *err = failed;
+    return -1;
 }
 
 /* "&NAME=VALUE", escaped, behind text; takes text over. */
@@ -83,21 +83,36 @@ static char *append_parameter(const struct registry_http *http, char *text, cons
     return longer;
 }
 
-/* Secrets go only where nobody listens; a realm is what the registry says. */
-static int check_realm(const struct registry_http *http, const char *host, const char *realm,
-                       struct error *err)
+/* Secrets go only where nobody listens; a realm is what the registry says. A server of another host
+ * inherits nothing of the registry's being insecure. */
+static int check_realm(const struct registry_http *http, const char *realm, struct error *err)
 {
-    bool allowed = strncasecmp(realm, "https://", 8) == 0 ||
-                   (http->insecure && strncasecmp(realm, "http://", 7) == 0);
+    char authority[256];
+    bool allowed =
+        registry_http_authority(realm, authority) &&
+        (strncasecmp(realm, "https://", 8) == 0 ||
+         (strncasecmp(realm, "http://", 7) == 0 && registry_http_is_insecure(http, authority)));
     for (const char *at = realm; allowed && *at; at++)
         allowed = *at > ' ' && *at < 0x7f;
     if (!allowed)
         return error_set(err, 0, "%s sends us for a token to where passwords shouldn't go: %.200s",
-                         host, realm);
+                         http->host, realm);
     return 0;
 }
 
+/* docker's servers want each scope in a parameter of its own. */
+static char *append_scopes(const struct registry_http *http, char *text, const char *scopes)
+{
+    scope_free char *copy = memory_copy_string(scopes ? scopes : "");
+    char *rest = copy;
+    for (char *scope; (scope = strsep(&rest, " "));)
+        if (*scope)
+            text = append_parameter(http, text, "scope", scope);
+    return text;
+}
+
 static int ask_token_server(struct registry_http *http, const struct registry_challenge *challenge,
+                            const char *scopes, bool offline,
                             const struct registry_credentials *credentials,
                             struct registry_http_response *response, struct error *err)
 {
@@ -107,13 +122,16 @@ static int ask_token_server(struct registry_http *http, const struct registry_ch
     if (refresh) {
         form = memory_copy_string("grant_type=refresh_token&client_id=" CLIENT_ID);
         form = append_parameter(http, form, "service", challenge->service);
+        if (scopes)
+            form = append_parameter(http, form, "scope", scopes);
         form = append_parameter(http, form, "refresh_token", refresh);
     } else {
         registry_secret_free(url);
-        url = memory_format("%s%cclient_id=" CLIENT_ID "&offline_token=true", challenge->realm,
-                            strchr(challenge->realm, '?') ? '&' : '?');
+        url = memory_format("%s%cclient_id=" CLIENT_ID "%s", challenge->realm,
+                            strchr(challenge->realm, '?') ? '&' : '?',
+                            offline ? "&offline_token=true" : "");
         url = append_parameter(http, url, "service", challenge->service);
-        url = append_parameter(http, url, "scope", challenge->scope);
+        url = append_scopes(http, url, scopes);
         url = append_parameter(http, url, "account", credentials->user);
     }
     struct registry_http_request request = {.url = url, .form = form};
@@ -136,14 +154,14 @@ static char *copy_token(const json_t *answer, const char *key)
     return memory_copy_string(token);
 }
 
-/* Gets a bearer token for the challenge; the caller frees. NULL on error. */
-static char *get_token(struct registry_http *http, const char *host,
-                       const struct registry_challenge *challenge,
-                       struct registry_credentials *credentials, struct error *err)
+char *registry_auth_token(struct registry_http *http, const struct registry_challenge *challenge,
+                          const char *scopes, bool offline,
+                          struct registry_credentials *credentials, struct error *err)
 {
+    const char *host = http->host;
     scope_registry_http_response struct registry_http_response response = {0};
-    if (check_realm(http, host, challenge->realm, err) < 0 ||
-        ask_token_server(http, challenge, credentials, &response, err) < 0)
+    if (check_realm(http, challenge->realm, err) < 0 ||
+        ask_token_server(http, challenge, scopes, offline, credentials, &response, err) < 0)
         return NULL;
     if (response.status != 200) {
         refuse(host, &response, err);
@@ -157,7 +175,7 @@ static char *get_token(struct registry_http *http, const char *host,
         error_set(err, 0, "%s: its token server gave no token", host);
         return NULL;
     }
-    char *refresh = copy_token(answer, "refresh_token");
+    char *refresh = offline ? copy_token(answer, "refresh_token") : NULL;
     if (refresh) {
         registry_secret_free(credentials->identity_token);
         registry_secret_free(credentials->secret);
@@ -175,7 +193,7 @@ int registry_auth_check(const struct registry_config *config, const char *host,
     scope_free char *url = NULL;
     scope_secret char *token = NULL;
     if (registry_http_open(&http, config, host, err) < 0 ||
-        ping(&http, host, &url, &asked, err) < 0)
+        registry_auth_ping(&http, &url, &asked, err) < 0)
         return -1;
     if (asked.status == 200)
         return 0;
@@ -187,7 +205,8 @@ int registry_auth_check(const struct registry_config *config, const char *host,
     if (credentials->registry_token) {
         request.bearer = credentials->registry_token;
     } else if (asked.challenge.bearer && asked.challenge.realm) {
-        token = get_token(&http, host, &asked.challenge, credentials, err);
+        token = registry_auth_token(&http, &asked.challenge, asked.challenge.scope, true,
+                                    credentials, err);
         if (!token)
             return -1;
         request.bearer = token;

@@ -2,6 +2,8 @@
 #include "image/registry.h"
 #include "image/registry_auth.h"
 #include "image/registry_config.h"
+#include "image/registry_pull.h"
+#include "image/registry_push.h"
 
 static int login(const char *host, struct registry_credentials *credentials, char **plain_path,
                  struct error *err)
@@ -22,4 +24,6 @@ __attribute__((visibility("default"))) const struct registry_operations hull_reg
     .release_credentials = registry_credentials_release,
     .login = login,
     .logout = registry_credentials_erase,
+    .pull = registry_client_pull,
+    .push = registry_client_push,
 };

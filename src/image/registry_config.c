@@ -127,7 +127,7 @@ static int read_key(struct registry_config *config, const char *key, const json_
 
 int registry_config_load(struct registry_config *config, struct error *err)
 {
-    static const char *search[] = {"docker.io"};
+    static const char *search[] = {"docker.io", NULL};
     static const char *certificates[] = {"/etc/hull/certs.d", "/etc/docker/certs.d"};
     *config = (struct registry_config){
         .search = search,

@@ -19,7 +19,7 @@ struct registry_config_host {
 
 struct registry_config {
     const char *path;
-    const char **search; /* the registries that a short name is looked for in, in this order */
+    const char **search; /* where a short name is looked for, in this order; ends with NULL */
     size_t search_count;
     struct registry_config_host *hosts;
     size_t host_count;

@@ -65,29 +65,12 @@ static char *directory_of(const char *path)
                          : memory_format("%.*s", (int)(slash - path), path);
 }
 
-/* The directory and those above it, mode 0700. */
-static int make_directories(const char *path, struct error *err)
-{
-    scope_free char *partial = memory_copy_string(path);
-    for (char *at = partial + 1;; at++) {
-        char kept = *at;
-        if (kept != '/' && kept != '\0')
-            continue;
-        *at = '\0';
-        if (mkdir(partial, 0700) < 0 && errno != EEXIST)
-            return error_set(err, errno, "can't make %s", partial);
-        if (kept == '\0')
-            return 0;
-        *at = kept;
-    }
-}
-
 int registry_credentials_lock(const char *path, struct error *err)
 {
     scope_free char *directory = directory_of(path);
     scope_close int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0 && errno == ENOENT) {
-        if (make_directories(directory, err) < 0)
+        if (file_make_directories(directory, 0700, err) < 0)
             return -1;
         fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     }

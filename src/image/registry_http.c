@@ -4,25 +4,40 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "base/scope.h"
 
 #define BODY_LIMIT (4 << 20) /* of tokens, manifests, lists and error texts */
 #define HEADER_LIMIT 16384   /* of one field */
-#define REDIRECTIONS 5L
+#define HEADERS_LIMIT 262144 /* of all of them */
+#define REDIRECTIONS 5
+#define BUFFER_SIZE (512L << 10)
+
+/* One exchange. */
+struct transfer {
+    struct registry_http *http;
+    const struct registry_http_request *request;
+    struct registry_http_response *response;
+    size_t header_bytes;
+    bool begun;       /* the sink has */
+    bool sink_failed; /* with error */
+    struct error error;
+    int64_t sent;
+};
 
 int registry_http_open(struct registry_http *http, const struct registry_config *config,
                        const char *host, struct error *err)
 {
-    const struct registry_config_host *known = registry_config_find(config, host);
-    *http = (struct registry_http){.config = config, .loopback = registry_host_is_loopback(host)};
-    http->insecure = http->loopback || (known && known->insecure);
+    *http = (struct registry_http){.config = config};
+    if (strlen(host) >= sizeof http->host)
+        return error_set(err, 0, "the registry's name is too long");
+    strcpy(http->host, host);
+    http->insecure = registry_http_is_insecure(http, host);
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0)
         return error_set(err, 0, "libcurl can't be initialized");
     http->curl = curl_easy_init();
-    if (!http->curl)
-        return error_set(err, 0, "libcurl can't be initialized");
-    return registry_certificates_find(config, host, &http->certificates, err);
+    return http->curl ? 0 : error_set(err, 0, "libcurl can't be initialized");
 }
 
 void registry_http_close(struct registry_http *http)
@@ -38,14 +53,86 @@ void registry_http_response_release(struct registry_http_response *response)
     if (response->body)
         explicit_bzero(response->body, response->length); /* a token, perhaps */
     free(response->body);
+    free(response->url);
     arena_release(&response->arena);
     *response = (struct registry_http_response){0};
 }
 
-static size_t keep_body(char *bytes, size_t size, size_t count, void *user)
+bool registry_http_authority(const char *url, char authority[256])
 {
-    struct registry_http_response *response = user;
+    const char *from = strstr(url, "://");
+    if (!from)
+        return false;
+    from += 3;
+    size_t length = strcspn(from, "/?#");
+    const char *at = memchr(from, '@', length);
+    if (at || length == 0 || length >= 256)
+        return false;
+    memcpy(authority, from, length);
+    authority[length] = '\0';
+    return true;
+}
+
+static size_t name_length(const char *authority)
+{
+    const char *end = *authority == '[' ? strchr(authority, ']') : strchr(authority, ':');
+    return end ? (size_t)(end - authority) : strlen(authority);
+}
+
+bool registry_http_is_insecure(const struct registry_http *http, const char *authority)
+{
+    const struct registry_config_host *known = registry_config_find(http->config, authority);
+    if (registry_host_is_loopback(authority) || (known && known->insecure))
+        return true;
+    size_t length = name_length(authority);
+    return http->insecure && length == name_length(http->host) &&
+           strncasecmp(authority, http->host, length) == 0;
+}
+
+char *registry_http_resolve(const char *base, const char *reference)
+{
+    CURLU *url = curl_url();
+    char *text = NULL, *result = NULL;
+    if (url && curl_url_set(url, CURLUPART_URL, base, 0) == CURLUE_OK &&
+        curl_url_set(url, CURLUPART_URL, reference, 0) == CURLUE_OK &&
+        curl_url_get(url, CURLUPART_URL, &text, 0) == CURLUE_OK &&
+        (strncasecmp(text, "https://", 8) == 0 || strncasecmp(text, "http://", 7) == 0))
+        result = memory_copy_string(text);
+    curl_free(text);
+    curl_url_cleanup(url);
+    return result;
+}
+
+/* ---- What comes ---- */
+
+static int begin_sink(struct transfer *transfer)
+{
+    struct registry_http_sink *sink = transfer->request->sink;
+    if (transfer->begun)
+        return 0;
+    transfer->begun = true;
+    if (sink->begin && sink->begin(sink, transfer->response, &transfer->error) < 0) {
+        transfer->sink_failed = true;
+        return -1;
+    }
+    return 0;
+}
+
+static size_t take_body(char *bytes, size_t size, size_t count, void *user)
+{
+    struct transfer *transfer = user;
+    struct registry_http_response *response = transfer->response;
+    struct registry_http_sink *sink = transfer->request->sink;
     size_t length = size * count, used = response->length;
+    if (response->status >= 300 && response->status < 400)
+        return length; /* where it leads counts, not what it says */
+    if (sink && response->status >= 200 && response->status < 300) {
+        if (begin_sink(transfer) < 0)
+            return 0;
+        if (sink->write(sink, bytes, length, &transfer->error) < 0)
+            transfer->sink_failed = true;
+        return transfer->sink_failed ? 0 : length;
+    }
     if (length > BODY_LIMIT - used)
         return 0; /* libcurl then says that it can't write */
     response->body = memory_resize(response->body, used + length + 1, 1);
@@ -55,33 +142,150 @@ static size_t keep_body(char *bytes, size_t size, size_t count, void *user)
     return length;
 }
 
-static size_t keep_header(char *bytes, size_t size, size_t count, void *user)
+static void forget_headers(struct registry_http_response *response)
 {
-    static const char challenge[] = "WWW-Authenticate:";
-    struct registry_http_response *response = user;
-    size_t length = size * count, name = sizeof challenge - 1;
+    arena_release(&response->arena);
+    response->challenge = (struct registry_challenge){0};
+    response->content_type = response->digest = response->location = response->range =
+        response->link = response->subject = NULL;
+    response->has_content_range = false;
+    response->content_length = response->retry_after = -1;
+    response->chunk_least = 0;
+}
+
+static bool take_number(const char *text, int64_t *number)
+{
+    char *end;
+    errno = 0;
+    long long value = strtoll(text, &end, 10);
+    if (errno || end == text || *end || value < 0)
+        return false;
+    *number = value;
+    return true;
+}
+
+static void keep_field(struct registry_http_response *response, const char *name, const char *value)
+{
+    const struct {
+        const char *name;
+        const char **text;
+    } texts[] = {
+        {"Content-Type", &response->content_type},
+        {"Docker-Content-Digest", &response->digest},
+        {"Location", &response->location},
+        {"Range", &response->range},
+        {"Link", &response->link},
+        {"OCI-Subject", &response->subject},
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (strcasecmp(name, texts[i].name) == 0)
+            *texts[i].text = value;
+    if (strcasecmp(name, "WWW-Authenticate") == 0)
+        registry_parse_challenge(value, &response->arena, &response->challenge);
+    else if (strcasecmp(name, "Content-Length") == 0)
+        take_number(value, &response->content_length);
+    else if (strcasecmp(name, "OCI-Chunk-Min-Length") == 0)
+        take_number(value, &response->chunk_least);
+    else if (strcasecmp(name, "Retry-After") == 0)
+        response->retry_after = registry_parse_retry_after(value, time(NULL));
+    else if (strcasecmp(name, "Content-Range") == 0)
+        response->has_content_range = registry_parse_content_range(
+            value, &response->first, &response->last, &response->total);
+}
+
+static size_t take_header(char *bytes, size_t size, size_t count, void *user)
+{
+    struct transfer *transfer = user;
+    struct registry_http_response *response = transfer->response;
+    size_t length = size * count;
+    transfer->header_bytes += length;
+    if (transfer->header_bytes > HEADERS_LIMIT)
+        return 0;
     if (length > 5 && strncasecmp(bytes, "HTTP/", 5) == 0) {
-        /* Another answer begins: the last of several redirections counts. */
-        response->challenge = (struct registry_challenge){0};
-        arena_release(&response->arena);
-    } else if (length > name && length < HEADER_LIMIT && strncasecmp(bytes, challenge, name) == 0) {
-        char *field = arena_allocate(&response->arena, length + 1, 1);
-        memcpy(field, bytes + name, length - name);
-        field[strcspn(field, "\r\n")] = '\0';
-        registry_parse_challenge(field, &response->arena, &response->challenge);
+        forget_headers(response); /* another answer begins, after 100 or 103 */
+        const char *blank = memchr(bytes, ' ', length);
+        response->status = blank ? strtol(blank, NULL, 10) : 0; /* a line ends with CR and LF */
+        return length;
     }
+    char *colon = memchr(bytes, ':', length);
+    if (!colon || length >= HEADER_LIMIT)
+        return length;
+    char *field = arena_allocate(&response->arena, length + 1, 1);
+    memcpy(field, bytes, length);
+    char *value = field + (colon - bytes);
+    *value++ = '\0';
+    value += strspn(value, " \t");
+    size_t end = strcspn(value, "\r\n");
+    while (end > 0 && strchr(" \t", value[end - 1]))
+        end--;
+    value[end] = '\0';
+    keep_field(response, field, value);
     return length;
 }
 
-static void set_security(const struct registry_http *http)
+/* ---- What goes ---- */
+
+static size_t give_body(char *bytes, size_t size, size_t count, void *user)
+{
+    struct transfer *transfer = user;
+    const struct registry_http_request *request = transfer->request;
+    size_t room = size * count;
+    if ((int64_t)room > request->length - transfer->sent)
+        room = (size_t)(request->length - transfer->sent);
+    if (request->has_file && room > 0) {
+        ssize_t got = pread(request->file, bytes, room, request->offset + transfer->sent);
+        if (got <= 0)
+            return CURL_READFUNC_ABORT;
+        room = (size_t)got;
+    } else if (room > 0) {
+        memcpy(bytes, (const char *)request->body + transfer->sent, room);
+    }
+    transfer->sent += (int64_t)room;
+    if (request->sent)
+        request->sent(request->context, transfer->sent);
+    return room;
+}
+
+/* The connection that was kept had been closed, or the server asks again. */
+static int seek_body(void *user, curl_off_t offset, int origin)
+{
+    struct transfer *transfer = user;
+    if (origin != SEEK_SET || offset < 0 || offset > transfer->request->length)
+        return CURL_SEEKFUNC_CANTSEEK;
+    transfer->sent = offset;
+    return CURL_SEEKFUNC_OK;
+}
+
+static int check_cancelled(void *user, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
+{
+    struct transfer *transfer = user;
+    (void)a, (void)b, (void)c, (void)d;
+    return registry_cancel_is(transfer->http->cancel) ? 1 : 0;
+}
+
+/* ---- The request ---- */
+
+/* Certificates of the authority that is spoken to. */
+static int find_certificates(struct registry_http *http, const char *authority, struct error *err)
+{
+    if (strcmp(http->certified, authority) == 0)
+        return 0;
+    registry_certificates_release(&http->certificates);
+    *http->certified = '\0';
+    if (registry_certificates_find(http->config, authority, &http->certificates, err) < 0)
+        return -1;
+    strcpy(http->certified, authority);
+    return 0;
+}
+
+static void set_security(const struct registry_http *http, const char *authority)
 {
     CURL *curl = http->curl;
     const struct registry_certificates *certificates = &http->certificates;
-    const char *protocols = http->insecure ? "http,https" : "https";
-    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, protocols);
-    curl_easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS_STR, protocols);
-    curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, http->insecure ? 0L : 1L);
-    curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, http->insecure ? 0L : 2L);
+    bool insecure = registry_http_is_insecure(http, authority);
+    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, insecure ? 0L : 1L);
+    curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, insecure ? 0L : 2L);
     if (certificates->authorities) {
         /* Takes the place of the system's file; the system's directory stays. */
         struct curl_blob blob = {certificates->authorities, certificates->length, CURL_BLOB_COPY};
@@ -91,31 +295,59 @@ static void set_security(const struct registry_http *http)
         curl_easy_setopt(curl, CURLOPT_SSLCERT, certificates->certificate);
         curl_easy_setopt(curl, CURLOPT_SSLKEY, certificates->key);
     }
-    if (http->loopback)
+    if (registry_host_is_loopback(authority))
         curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
 }
 
-static void set_request(const struct registry_http *http,
-                        const struct registry_http_request *request,
-                        struct registry_http_response *response)
+static void set_body(CURL *curl, struct transfer *transfer)
 {
-    CURL *curl = http->curl;
-    curl_easy_setopt(curl, CURLOPT_URL, request->url);
-    curl_easy_setopt(curl, CURLOPT_USERAGENT, "hull/" HULL_VERSION);
-    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, http->config->connect_seconds);
-    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
-    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, http->config->stall_seconds);
-    /* A form holds a refresh token, which a redirection would hand to anybody. */
-    curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, request->form ? 0L : 1L);
-    curl_easy_setopt(curl, CURLOPT_MAXREDIRS, REDIRECTIONS);
-    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, keep_body);
-    curl_easy_setopt(curl, CURLOPT_WRITEDATA, response);
-    curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, keep_header);
-    curl_easy_setopt(curl, CURLOPT_HEADERDATA, response);
+    const struct registry_http_request *request = transfer->request;
     if (request->form)
         curl_easy_setopt(curl, CURLOPT_POSTFIELDS, request->form);
-    /* libcurl keeps both from other hosts that it is redirected to. */
+    if (request->has_body || request->has_file) {
+        curl_easy_setopt(curl, CURLOPT_UPLOAD, 1L);
+        curl_easy_setopt(curl, CURLOPT_READFUNCTION, give_body);
+        curl_easy_setopt(curl, CURLOPT_READDATA, transfer);
+        curl_easy_setopt(curl, CURLOPT_SEEKFUNCTION, seek_body);
+        curl_easy_setopt(curl, CURLOPT_SEEKDATA, transfer);
+        curl_easy_setopt(curl, CURLOPT_INFILESIZE_LARGE, (curl_off_t)request->length);
+        curl_easy_setopt(curl, CURLOPT_UPLOAD_BUFFERSIZE, BUFFER_SIZE);
+    }
+    if (!request->method)
+        return;
+    if (strcmp(request->method, "HEAD") == 0)
+        curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
+    else
+        curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, request->method);
+}
+
+static struct curl_slist *add_field(struct curl_slist *fields, const char *name, const char *value)
+{
+    if (!value)
+        return fields;
+    scope_free char *field = memory_format("%s: %s", name, value);
+    return curl_slist_append(fields, field);
+}
+
+static struct curl_slist *set_fields(CURL *curl, const struct registry_http_request *request)
+{
+    struct curl_slist *fields = NULL;
+    fields = add_field(fields, "Accept", request->accept);
+    fields = add_field(fields, "Content-Type", request->content_type);
+    fields = add_field(fields, "Content-Range", request->content_range);
+    if (request->has_body || request->has_file)
+        fields = curl_slist_append(fields, "Expect:"); /* a round trip that few servers know */
+    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, fields);
+    if (request->range_from > 0) {
+        char range[32];
+        snprintf(range, sizeof range, "%lld-", (long long)request->range_from);
+        curl_easy_setopt(curl, CURLOPT_RANGE, range);
+    }
+    return fields;
+}
+
+static void set_credentials(CURL *curl, const struct registry_http_request *request)
+{
     if (request->bearer) {
         curl_easy_setopt(curl, CURLOPT_HTTPAUTH, CURLAUTH_BEARER);
         curl_easy_setopt(curl, CURLOPT_XOAUTH2_BEARER, request->bearer);
@@ -126,6 +358,27 @@ static void set_request(const struct registry_http *http,
     }
 }
 
+static void set_rest(CURL *curl, struct transfer *transfer)
+{
+    const struct registry_config *config = transfer->http->config;
+    curl_easy_setopt(curl, CURLOPT_USERAGENT, "hull/" HULL_VERSION);
+    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, config->connect_seconds);
+    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, config->stall_seconds);
+    curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
+    curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, BUFFER_SIZE);
+    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_body);
+    curl_easy_setopt(curl, CURLOPT_WRITEDATA, transfer);
+    curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, take_header);
+    curl_easy_setopt(curl, CURLOPT_HEADERDATA, transfer);
+    if (transfer->http->cancel) {
+        curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+        curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, check_cancelled);
+        curl_easy_setopt(curl, CURLOPT_XFERINFODATA, transfer);
+    }
+}
+
 static int code_of(CURLcode result)
 {
     switch (result) {
@@ -133,35 +386,132 @@ static int code_of(CURLcode result)
     case CURLE_PEER_FAILED_VERIFICATION:
         return EPROTO;
     case CURLE_COULDNT_CONNECT:
+    case CURLE_COULDNT_RESOLVE_HOST:
         return ECONNREFUSED;
     case CURLE_OPERATION_TIMEDOUT:
         return ETIMEDOUT;
+    case CURLE_PARTIAL_FILE:
+    case CURLE_RECV_ERROR:
+    case CURLE_SEND_ERROR:
+    case CURLE_GOT_NOTHING:
+    case CURLE_HTTP2:
+    case CURLE_HTTP2_STREAM:
+        return ECONNRESET;
+    case CURLE_ABORTED_BY_CALLBACK:
+        return ECANCELED;
     default:
         return 0;
     }
 }
 
-int registry_http_send(struct registry_http *http, const struct registry_http_request *request,
-                       struct registry_http_response *response, struct error *err)
+static int fail(const struct transfer *transfer, const char *url, CURLcode result,
+                const char *reason, struct error *err)
 {
-    char reason[CURL_ERROR_SIZE] = "";
-    *response = (struct registry_http_response){0};
-    curl_easy_reset(http->curl);
-    curl_easy_setopt(http->curl, CURLOPT_ERRORBUFFER, reason);
-    set_request(http, request, response);
-    set_security(http);
-    CURLcode result = curl_easy_perform(http->curl);
-    curl_easy_setopt(http->curl, CURLOPT_ERRORBUFFER, NULL);
-    if (result == CURLE_OK) {
-        curl_easy_getinfo(http->curl, CURLINFO_RESPONSE_CODE, &response->status);
-        return 0;
+    if (transfer->sink_failed) {
+        if (err)
+            *err = transfer->error;
+        return -1;
     }
-    if (result == CURLE_WRITE_ERROR)
-        snprintf(reason, sizeof reason, "the answer is longer than %d bytes", BODY_LIMIT);
     /* Without the query, which may say more than a terminal should show. */
-    error_set(err, 0, "%.*s: %s", (int)strcspn(request->url, "?"), request->url,
-              *reason ? reason : curl_easy_strerror(result));
+    int shown = (int)strcspn(url, "?");
+    if (result == CURLE_WRITE_ERROR)
+        error_set(err, 0, "%.*s: the answer is longer than %d bytes", shown, url,
+                  transfer->header_bytes > HEADERS_LIMIT ? HEADERS_LIMIT : BODY_LIMIT);
+    else
+        error_set(err, 0, "%.*s: %s", shown, url, *reason ? reason : curl_easy_strerror(result));
     if (err)
         err->code = code_of(result);
     return -1;
+}
+
+/* One exchange, with url instead of the request's. */
+static int exchange(struct registry_http *http, const struct registry_http_request *request,
+                    const char *url, const char *authority, struct registry_http_response *response,
+                    struct error *err)
+{
+    struct transfer transfer = {.http = http, .request = request, .response = response};
+    char reason[CURL_ERROR_SIZE] = "";
+    CURL *curl = http->curl;
+    curl_easy_reset(curl);
+    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, reason);
+    curl_easy_setopt(curl, CURLOPT_URL, url);
+    set_security(http, authority);
+    set_rest(curl, &transfer);
+    set_body(curl, &transfer);
+    set_credentials(curl, request);
+    struct curl_slist *fields = set_fields(curl, request);
+    CURLcode result = curl_easy_perform(curl);
+    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, NULL);
+    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, NULL);
+    curl_slist_free_all(fields);
+    if (result != CURLE_OK)
+        return fail(&transfer, url, result, reason, err);
+    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &response->status);
+    if (request->sink && response->status >= 200 && response->status < 300 &&
+        begin_sink(&transfer) < 0)
+        return fail(&transfer, url, result, "", err); /* an answer without a byte */
+    return 0;
+}
+
+static bool is_redirection(const struct registry_http_request *request,
+                           const struct registry_http_response *response)
+{
+    bool reads = !request->method || strcmp(request->method, "HEAD") == 0;
+    long status = response->status;
+    return reads && !request->form && response->location &&
+           (status == 301 || status == 302 || status == 303 || status == 307 || status == 308);
+}
+
+/* From TLS to plain http only where that would have done at once. */
+static int check_redirection(const struct registry_http *http, const char *from, const char *to,
+                             struct error *err)
+{
+    char authority[256];
+    bool plain = strncasecmp(to, "http://", 7) == 0,
+         was_plain = strncasecmp(from, "http://", 7) == 0;
+    if (!registry_http_authority(to, authority) ||
+        (plain && !was_plain && !registry_http_is_insecure(http, authority)))
+        return error_set(err, 0, "%s leads us from an encrypted connection to %.*s", http->host,
+                         (int)strcspn(to, "?"), to);
+    return 0;
+}
+
+/* Whether both are served by the same: scheme, host and port. */
+static bool is_same_origin(const char *one, const char *other)
+{
+    size_t length = strcspn(one, "/") + 2; /* "https://" */
+    length += strcspn(one + length, "/?#");
+    return strncasecmp(one, other, length) == 0 && (!other[length] || strchr("/?#", other[length]));
+}
+
+int registry_http_send(struct registry_http *http, const struct registry_http_request *asked,
+                       struct registry_http_response *response, struct error *err)
+{
+    struct registry_http_request request = *asked;
+    scope_free char *url = memory_copy_string(request.url);
+    *response = (struct registry_http_response){.content_length = -1, .retry_after = -1};
+    for (int turn = 0;; turn++) {
+        char authority[256];
+        if (!registry_http_authority(url, authority))
+            return error_set(err, 0, "%.200s is no address of a server", url);
+        if (find_certificates(http, authority, err) < 0 ||
+            exchange(http, &request, url, authority, response, err) < 0)
+            return -1;
+        if (!is_redirection(&request, response)) {
+            response->url = scope_take_pointer(url);
+            return 0;
+        }
+        scope_free char *next = registry_http_resolve(url, response->location);
+        if (!next || turn == REDIRECTIONS)
+            return error_set(err, 0, "%.*s: %s", (int)strcspn(url, "?"), url,
+                             next ? "it redirects again and again" : "it redirects to nowhere");
+        if (check_redirection(http, url, next, err) < 0)
+            return -1;
+        if (!is_same_origin(url, next))
+            request.user = request.password = request.bearer = NULL;
+        free(url);
+        url = scope_take_pointer(next);
+        registry_http_response_release(response);
+        response->content_length = response->retry_after = -1;
+    }
 }

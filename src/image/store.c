@@ -147,22 +147,6 @@ int store_synchronise(struct image_store *store, struct error *err)
     return 0;
 }
 
-/* Makes the directory and those above it. */
-static int make_path(const char *path, struct error *err)
-{
-    scope_free char *prefix = memory_copy_string(path);
-    for (char *slash = prefix + 1;; slash++) {
-        slash = strchrnul(slash, '/');
-        char kept = *slash;
-        *slash = '\0';
-        if (mkdir(prefix, 0700) < 0 && errno != EEXIST)
-            return error_set(err, errno, "image store %s: can't make %s", path, prefix);
-        *slash = kept;
-        if (!kept)
-            return 0;
-    }
-}
-
 /* index.json comes last: a store that has it is whole. */
 static int make_store(struct image_store *store, struct error *err)
 {
@@ -261,7 +245,7 @@ int image_store_open(struct image_store **result, const char *directory, struct 
     int status = 0;
     store->fd = open(store->directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (store->fd < 0 && errno == ENOENT) {
-        status = make_path(store->directory, err);
+        status = file_make_directories(store->directory, 0700, err);
         store->fd = open(store->directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
     }
     if (status == 0 && store->fd < 0)

@@ -31,7 +31,7 @@ struct image_unpack {
     char *item;
     char place[64]; /* below the store: "unpack/LEASE.N" */
     int directory;
-    bool started;
+    bool started, running; /* the threads were; they weren't waited for */
     pthread_t decompressing, writing;
 
     pthread_mutex_t mutex; /* of all below */
@@ -211,7 +211,7 @@ static int start(struct image_unpack *unpack, struct error *err)
         pthread_join(unpack->decompressing, NULL);
         return error_set(err, code, "can't make a thread");
     }
-    unpack->started = true;
+    unpack->started = unpack->running = true;
     return 0;
 }
 
@@ -362,11 +362,11 @@ int unpack_begin_unknown(struct image_store *store, struct image_lease *lease,
 
 static void wait_for_threads(struct image_unpack *unpack)
 {
-    if (!unpack->started)
+    if (!unpack->running)
         return;
     pthread_join(unpack->decompressing, NULL);
     pthread_join(unpack->writing, NULL);
-    unpack->started = false;
+    unpack->running = false;
 }
 
 int image_unpack_status(struct image_unpack *unpack, struct error *err)
@@ -381,12 +381,17 @@ int image_unpack_status(struct image_unpack *unpack, struct error *err)
     return failed ? -1 : 0;
 }
 
-static int verify(struct image_unpack *unpack, struct error *err)
+int image_unpack_wait(struct image_unpack *unpack, struct error *err)
 {
     if (!unpack->started)
         return error_set(err, 0, "layer %.19s: nothing was given to unpack", unpack->diff_id);
     wait_for_threads(unpack);
-    if (image_unpack_status(unpack, err) < 0)
+    return image_unpack_status(unpack, err);
+}
+
+static int verify(struct image_unpack *unpack, struct error *err)
+{
+    if (image_unpack_wait(unpack, err) < 0)
         return -1;
     char found[IMAGE_DIGEST_SIZE];
     digest_finish(&unpack->digest, found);

@@ -38,6 +38,10 @@
         .help = "pass N more descriptors, from 3 (after those of LISTEN_FDS) on",                  \
         .default_text = "0"                                                                        \
     }
+/* What create and run have in common. */
+#define FLAGS_OF_CREATION                                                                          \
+    FLAG_BUNDLE, FLAG_CONSOLE_SOCKET, FLAG_PIDFD_SOCKET, FLAG_PID_FILE, FLAG_NO_PIVOT,             \
+        FLAG_NO_NEW_KEYRING, FLAG_PRESERVE_FDS
 #define FLAG_FORMAT                                                                                \
     {                                                                                              \
         .name = "format", .letter = 'f', .argument = "FORMAT", .help = "table or json",            \
@@ -58,13 +62,7 @@ static const struct command_verb verb_create = {
         "configured program. CONTAINER-ID is a name of your choice, unique below --root.",
     .flags =
         (const struct command_flag[]){
-            FLAG_BUNDLE,
-            FLAG_CONSOLE_SOCKET,
-            FLAG_PIDFD_SOCKET,
-            FLAG_PID_FILE,
-            FLAG_NO_PIVOT,
-            FLAG_NO_NEW_KEYRING,
-            FLAG_PRESERVE_FDS,
+            FLAGS_OF_CREATION,
             {0},
         },
     .min_arguments = 1,
@@ -90,17 +88,11 @@ static const struct command_verb verb_run = {
         "(128 and the signal's number if a signal ended it).",
     .flags =
         (const struct command_flag[]){
-            FLAG_BUNDLE,
-            FLAG_CONSOLE_SOCKET,
-            FLAG_PIDFD_SOCKET,
+            FLAGS_OF_CREATION,
             FLAG_DETACH,
             {.name = "keep", .help = "keep the container after its program has ended"},
-            FLAG_PID_FILE,
             {.name = "no-subreaper",
              .help = "don't adopt the orphans among the container's processes"},
-            FLAG_NO_PIVOT,
-            FLAG_NO_NEW_KEYRING,
-            FLAG_PRESERVE_FDS,
             {0},
         },
     .min_arguments = 1,

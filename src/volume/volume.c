@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mount.h>
@@ -11,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "base/remove_tree.h"
 #include "base/scope.h"
 #include "volume/volume_internal.h"
 
@@ -39,6 +42,19 @@ void volume_close(struct volume_store *store)
 {
     free(store->root);
     *store = (struct volume_store){0};
+}
+
+int volume_refuse(struct error *err, int code, const char *format, ...)
+{
+    char text[ERROR_TEXT_SIZE];
+    va_list values;
+    va_start(values, format);
+    vsnprintf(text, sizeof text, format, values);
+    va_end(values);
+    error_set(err, 0, "%s", text);
+    if (err)
+        err->code = code;
+    return -1;
 }
 
 /* docker's: a letter or digit, then also _ . - ; it becomes a directory's name. */
@@ -242,8 +258,9 @@ static int delete_row(struct volume_store *store, const char *name, char trash[V
     if (row < 0)
         return -1;
     if (row == 1)
-        return error_set(err, EBUSY, "volume '%s' is used by container %.12s (remove that first)",
-                         name, database_text(uses, 0));
+        return volume_refuse(err, EBUSY,
+                             "volume '%s' is used by container %.12s (remove that first)", name,
+                             database_text(uses, 0));
     database_finalize(&uses);
     if (database_run(store->database, err, "DELETE FROM volume WHERE name = ?", "t", name) < 0)
         return -1;
@@ -268,11 +285,11 @@ int volume_remove_counting(struct volume_store *store, const char *name, bool fo
     if (removed < 0)
         return -1;
     if (removed == 0)
-        return force ? 0 : error_set(err, ENOENT, "no such volume: %s", name);
+        return force ? 0 : volume_refuse(err, ENOENT, "no such volume: %s", name);
     if (held < 0)
         return 0;
     scope_free char *path = memory_format("%s/%s", store->root, trash);
-    return volume_remove_tree(AT_FDCWD, path, bytes, err);
+    return remove_tree(AT_FDCWD, path, bytes, err);
 }
 
 int volume_remove(struct volume_store *store, const char *name, bool force, struct error *err)

@@ -49,6 +49,10 @@ json_t *volume_inspect(struct volume_store *store, const char *name, struct erro
  * that use it as "UseCount". */
 json_t *volume_list(struct volume_store *store, struct error *err);
 
+/* The bytes that the volume's files hold, each counted once; -1 where the volume's options name a
+ * file system of its own, which isn't ours to measure. */
+int volume_size(struct volume_store *store, const char *name, long long *bytes, struct error *err);
+
 /* Removes a volume that no container uses. force: content if there is none. */
 int volume_remove(struct volume_store *store, const char *name, bool force, struct error *err);
 /* Removes those that no container uses: the anonymous ones, or all. accept: may be NULL; asked with
@@ -71,6 +75,10 @@ int volume_release(struct volume_store *store, const char *container, bool remov
 /* The directory of a volume's data; the caller frees. */
 char *volume_data_path(const struct volume_store *store, const char *name);
 
+/* Whether volume_populate() would look for something to do: the volume is empty, or half filled by
+ * who was killed. 1, 0, or -1. */
+int volume_wants_content(struct volume_store *store, const char *name, struct error *err);
+
 /* Fills a volume that is empty with what directory (of the image, a descriptor) holds: contents,
  * owners, modes, times, attributes, hard links; and gives it that directory's owner and mode. A
  * volume that is filled by one container at the time is waited for; what a killed process left
@@ -84,8 +92,9 @@ int volume_mount(struct volume_store *store, const char *name, const char *conta
 int volume_unmount(struct volume_store *store, const char *container, struct error *err);
 
 /* What is not as it should be, a line each, appended to the array: directories without a row that
- * nobody is removing, uses by containers that the callback doesn't know. With repair set it is put
- * right. A row without a directory is as it should be: who needs the directory makes it. */
+ * nobody is removing, uses by containers that the callback doesn't know, mounts for nobody. With
+ * repair set it is put right. A row without a directory is as it should be: who needs the directory
+ * makes it. */
 int volume_check(struct volume_store *store,
                  bool (*container_exists)(const char *container, void *argument), void *argument,
                  bool repair, json_t *findings, struct error *err);

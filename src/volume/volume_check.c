@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "base/remove_tree.h"
 #include "base/scope.h"
 #include "volume/volume_internal.h"
 
@@ -38,6 +39,34 @@ static int check_uses(struct volume_store *store,
             result = volume_release(store, json_string_value(user), true, err);
     }
     json_decref(users);
+    return more < 0 ? -1 : result;
+}
+
+/* What is mounted for no container: who mounted it was killed when its use was already gone. */
+static int check_mounts(struct volume_store *store, bool repair, json_t *findings,
+                        struct error *err)
+{
+    json_t *names = json_array(), *name;
+    size_t i;
+    scope_statement sqlite3_stmt *row =
+        database_prepare(store->database, err,
+                         "SELECT name FROM volume WHERE options != '{}' AND NOT EXISTS"
+                         " (SELECT 1 FROM volume_use WHERE volume = name AND mounted)",
+                         "");
+    int more = -1, result = 0;
+    while (row && (more = database_step(store->database, row, err)) == 1)
+        json_array_append_new(names, json_string(database_text(row, 0)));
+    database_finalize(&row);
+    json_array_foreach(names, i, name)
+    {
+        scope_free char *path = volume_data_path(store, json_string_value(name));
+        if (!volume_is_mounted(AT_FDCWD, path))
+            continue;
+        find(findings, "volume %s is mounted, and no container uses it", json_string_value(name));
+        if (repair && result == 0)
+            result = volume_unmount_one(store, json_string_value(name), "", err);
+    }
+    json_decref(names);
     return more < 0 ? -1 : result;
 }
 
@@ -74,7 +103,7 @@ int volume_sweep(const struct volume_store *store, long long *bytes, struct erro
     while ((entry = readdir(stream))) {
         scope_close int lock = -1;
         if (is_trash(entry->d_name) && is_abandoned(dirfd(stream), entry->d_name, &lock) &&
-            volume_remove_tree(dirfd(stream), entry->d_name, bytes, err) < 0)
+            remove_tree(dirfd(stream), entry->d_name, bytes, err) < 0)
             return -1;
     }
     return 0;
@@ -121,7 +150,8 @@ int volume_check(struct volume_store *store,
                  bool (*container_exists)(const char *container, void *argument), void *argument,
                  bool repair, json_t *findings, struct error *err)
 {
-    if (check_uses(store, container_exists, argument, repair, findings, err) < 0)
+    if (check_uses(store, container_exists, argument, repair, findings, err) < 0 ||
+        check_mounts(store, repair, findings, err) < 0)
         return -1;
     scope_closedir DIR *stream = open_root(store, err);
     if (!stream)

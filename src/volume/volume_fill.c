@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/remove_tree.h"
 #include "base/scope.h"
 #include "volume/volume_internal.h"
 
@@ -37,7 +38,7 @@ static int is_empty(int directory, const char *name, struct error *err)
 
 static int make_copy(int directory, int source, struct error *err)
 {
-    if (volume_remove_tree(directory, "copying", NULL, err) < 0)
+    if (remove_tree(directory, "copying", NULL, err) < 0)
         return -1;
     if (mkdirat(directory, "copying", 0700) < 0)
         return error_set(err, errno, "can't make a directory to copy into");
@@ -71,7 +72,7 @@ static int move_ready(int directory, int source, struct error *err)
             return error_set(err, errno, "can't move %s into the volume", entry->d_name);
     if (volume_copy_attributes(source, data, err) < 0)
         return -1;
-    return volume_remove_tree(directory, "ready", NULL, err);
+    return remove_tree(directory, "ready", NULL, err);
 }
 
 /* Where there is nothing to copy, or nothing that could be renamed. */
@@ -102,6 +103,16 @@ static int fill(int directory, int source, struct error *err)
             return -1;
     }
     return move_ready(directory, source, err);
+}
+
+int volume_wants_content(struct volume_store *store, const char *name, struct error *err)
+{
+    scope_close int directory = volume_open_directory(store, name, err);
+    if (directory < 0)
+        return -1;
+    if (faccessat(directory, "ready", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+        return 1;
+    return is_empty(directory, "_data", err);
 }
 
 int volume_populate(struct volume_store *store, const char *name, int source, struct error *err)

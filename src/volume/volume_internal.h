@@ -17,10 +17,6 @@ int volume_copy_tree(int from, int to, struct error *err);
 /* Gives to the owner, mode, times and attributes of from; both are directories. */
 int volume_copy_attributes(int from, int to, struct error *err);
 
-/* Removes directory/name with all below it; content if there is nothing. Doesn't follow links and
- * doesn't cross mounts. What files held is added to *bytes, which may be NULL. */
-int volume_remove_tree(int directory, const char *name, long long *bytes, struct error *err);
-
 /* Renames what is at ROOT/volumes/NAME to a name that no volume has, within the caller's
  * transaction. Returns a descriptor that says, as long as it is open, that somebody is removing it,
  * and the name in trash; or -1 with err->code ENOENT if there is nothing. */
@@ -36,8 +32,20 @@ int volume_sweep(const struct volume_store *store, long long *bytes, struct erro
 int volume_remove_counting(struct volume_store *store, const char *name, bool force,
                            long long *bytes, struct error *err);
 
+/* As error_set(), for a refusal that is no system call's failure but that callers know by its code:
+ * the code's text isn't added. */
+int volume_refuse(struct error *err, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
 /* Whether something is mounted at path. */
 bool volume_is_mounted(int directory, const char *path);
+
+/* Mounts at path what the options name. */
+int volume_run_mount(const char *name, const char *path, const json_t *options, struct error *err);
+
+/* Notes that the container has it mounted no more, and unmounts it if nobody has. */
+int volume_unmount_one(struct volume_store *store, const char *name, const char *container,
+                       struct error *err);
 
 /* 1: a volume of that name is recorded, 0: none, -1 */
 int volume_is_recorded(struct volume_store *store, const char *name, struct error *err);

@@ -44,13 +44,13 @@ json_t *volume_inspect(struct volume_store *store, const char *name, struct erro
     if (found < 0)
         return NULL;
     if (found == 0 || !*name) {
-        error_set(err, ENOENT, "no such volume: %s", name);
+        volume_refuse(err, ENOENT, "no such volume: %s", name);
         return NULL;
     }
     json_t *volume = describe(store, row);
     if (strcmp(database_text(row, 0), name) != 0 && database_step(store->database, row, err) != 0) {
         json_decref(volume);
-        error_set(err, EINVAL, "volume '%s': several names begin like this", name);
+        volume_refuse(err, EINVAL, "volume '%s': several names begin like this", name);
         return NULL;
     }
     return volume;

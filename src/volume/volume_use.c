@@ -1,18 +1,14 @@
 /* Who uses a volume, and what is mounted for it while it runs. */
 #include <errno.h>
 #include <fcntl.h>
-#include <spawn.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/memory.h"
 #include "base/scope.h"
 #include "volume/volume_internal.h"
-
-extern char **environ;
 
 int volume_use(struct volume_store *store, const char *name, const char *container,
                struct error *err)
@@ -74,28 +70,6 @@ int volume_release(struct volume_store *store, const char *container, bool remov
     return result;
 }
 
-/* mount(8) knows the options of every file system, and its helpers (NFS). */
-static int run_mount(const char *name, const char *path, json_t *options, struct error *err)
-{
-    const char *type = json_string_value(json_object_get(options, "type"));
-    const char *device = json_string_value(json_object_get(options, "device"));
-    const char *given = json_string_value(json_object_get(options, "o"));
-    char *argv[] = {
-        "mount", "-t",           (char *)type, "-o", (char *)(given && *given ? given : "defaults"),
-        "--",    (char *)device, (char *)path, NULL};
-    pid_t pid;
-    int status = 0;
-    int failed = posix_spawnp(&pid, "mount", NULL, NULL, argv, environ);
-    if (failed)
-        return error_set(err, failed, "volume '%s': can't execute mount", name);
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        ;
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-        return error_set(err, 0, "volume '%s': can't mount %s, of type %s (see above)", name,
-                         device, type);
-    return 0;
-}
-
 bool volume_is_mounted(int directory, const char *path)
 {
     struct statx status;
@@ -110,7 +84,7 @@ int volume_mount(struct volume_store *store, const char *name, const char *conta
         store->database, err, "SELECT options FROM volume WHERE name = ?", "t", name);
     int found = row ? database_step(store->database, row, err) : -1;
     if (found <= 0)
-        return found < 0 ? -1 : error_set(err, ENOENT, "no such volume: %s", name);
+        return found < 0 ? -1 : volume_refuse(err, ENOENT, "no such volume: %s", name);
     json_t *options = json_loads(database_text(row, 0), 0, NULL);
     database_finalize(&row);
     int result = 0;
@@ -124,13 +98,13 @@ int volume_mount(struct volume_store *store, const char *name, const char *conta
                                          " container = ?",
                                          "tt", name, container);
         if (result == 0 && !volume_is_mounted(AT_FDCWD, path))
-            result = run_mount(name, path, options, err);
+            result = volume_run_mount(name, path, options, err);
     }
     json_decref(options);
     return result;
 }
 
-static int unmount_one(struct volume_store *store, const char *name, const char *container,
+int volume_unmount_one(struct volume_store *store, const char *name, const char *container,
                        struct error *err)
 {
     scope_close int directory = volume_open_directory(store, name, err);
@@ -159,7 +133,8 @@ int volume_unmount(struct volume_store *store, const char *container, struct err
     json_array_foreach(uses, i, use)
     {
         if (result == 0 && strcmp(json_string_value(json_array_get(use, 2)), "{}") != 0)
-            result = unmount_one(store, json_string_value(json_array_get(use, 0)), container, err);
+            result = volume_unmount_one(store, json_string_value(json_array_get(use, 0)), container,
+                                        err);
     }
     json_decref(uses);
     return result;

@@ -10,20 +10,13 @@ export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=0}
 
 oci() { "$HULL_OCI" --root "$state" "$@"; }
 
-# A root file system of busybox, copied for each test, and hull-oci's own spec without a terminal.
+# The default image and hull-oci's own spec, without a terminal; copied for each test.
 setup_file() {
     local root=$BATS_FILE_TMPDIR/template
-    mkdir -p "$root/rootfs"/{bin,dev,etc,proc,root,sys,tmp}
     chmod 755 "$BATS_FILE_TMPDIR"
-    chmod 1777 "$root/rootfs/tmp"
-    cp /bin/busybox "$root/rootfs/bin/"
-    chroot "$root/rootfs" /bin/busybox --install -s /bin
-    printf 'root:x:0:0::/root:/bin/sh\nuser:x:1000:1000::/home/user:/bin/sh\n' \
-        >"$root/rootfs/etc/passwd"
-    printf 'root:x:0:\nuser:x:1000:\n' >"$root/rootfs/etc/group"
-    "$HULL_OCI" spec --bundle "$root"
-    jq '.process.terminal = false | .root.readonly = false' "$root/config.json" >"$root/new"
-    mv "$root/new" "$root/config.json"
+    HULL_OCI=$HULL_OCI "$HULL_SOURCE/scripts/bundle" "$root" '.root.readonly = false'
+    echo 'user:x:1000:1000::/home/user:/bin/sh' >>"$root/rootfs/etc/passwd"
+    echo 'user:x:1000:' >>"$root/rootfs/etc/group"
 }
 
 # Files with a setup of their own begin it with this.
@@ -105,33 +98,3 @@ cgroup_directory() {
 }
 
 on_pure_v2() { [ -e /sys/fs/cgroup/cgroup.controllers ]; }
-
-# Expectations that say what was found instead.
-equals() { # EXPECTED FOUND
-    [ "$1" = "$2" ] || {
-        printf 'expected: %s\nfound:    %s\n' "$1" "$2" >&2
-        return 1
-    }
-}
-
-contains() { # PART WHOLE
-    [[ "$2" == *"$1"* ]] || {
-        printf 'expected to contain: %s\nfound: %s\n' "$1" "$2" >&2
-        return 1
-    }
-}
-
-succeeded() {
-    [ "$status" = 0 ] || {
-        printf 'status %s: %s\n' "$status" "$output" >&2
-        return 1
-    }
-}
-
-failed_with() { # STATUS PART
-    [ "$status" = "$1" ] || {
-        printf 'status %s instead of %s: %s\n' "$status" "$1" "$output" >&2
-        return 1
-    }
-    contains "$2" "$output"
-}

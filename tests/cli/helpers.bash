@@ -24,3 +24,33 @@ wait_until() { # SECONDS COMMAND...
         sleep 0.05
     done
 }
+
+# Expectations that say what was found instead.
+equals() { # EXPECTED FOUND
+    [ "$1" = "$2" ] || {
+        printf 'expected: %s\nfound:    %s\n' "$1" "$2" >&2
+        return 1
+    }
+}
+
+contains() { # PART WHOLE
+    [[ "$2" == *"$1"* ]] || {
+        printf 'expected to contain: %s\nfound: %s\n' "$1" "$2" >&2
+        return 1
+    }
+}
+
+succeeded() {
+    [ "$status" = 0 ] || {
+        printf 'status %s: %s\n' "$status" "$output" >&2
+        return 1
+    }
+}
+
+failed_with() { # STATUS PART
+    [ "$status" = "$1" ] || {
+        printf 'status %s instead of %s: %s\n' "$status" "$1" "$output" >&2
+        return 1
+    }
+    contains "$2" "$output"
+}

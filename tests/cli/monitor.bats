@@ -41,6 +41,14 @@ load monitor
     equals 40000 "$(logged | head -n 1 | tr -d '\n' | wc -c)"
 }
 
+@test "much input and much output don't wait for each other, whoever is slow" {
+    manage '.openStdin = true | .stdinOnce = true'
+    use_script 'cat; echo end'
+    head -c 4000000 /dev/zero | timeout 50 "$HULL_MONITOR_CLIENT" run "$run_directory" "$HULL_MONITOR" i 3>&- |
+        (sleep 1 && cat) >all
+    equals 4000004 "$(wc -c <all)"
+}
+
 @test "input reaches the program, and its end when the first client's ends" {
     manage '.openStdin = true | .stdinOnce = true'
     use_script 'cat; echo end'

@@ -101,7 +101,7 @@ map_users() {
         | .process.rlimits = [{type: "RLIMIT_NOFILE", soft: 64, hard: 128}]'
     start_container
     equals 101000 "$(stat -c %u "/proc/$(container_pid)")"
-    equals 'uid=1000(user) gid=1000(user) groups=5' "$(oci exec "$id" id)"
+    equals 'uid=1000(user) gid=1000(user) groups=5(tty)' "$(oci exec "$id" id)"
     equals 64 "$(oci exec "$id" sh -c 'ulimit -n')"
     equals "$(readlink "/proc/$(container_pid)/ns/user")" "$(oci exec "$id" readlink /proc/self/ns/user)"
     equals "$(readlink "/proc/$(container_pid)/ns/mnt")" "$(oci exec "$id" readlink /proc/self/ns/mnt)"

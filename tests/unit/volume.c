@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "base/memory.h"
+#include "base/remove_tree.h"
 #include "volume/volume.h"
 #include "volume/volume_internal.h"
 
@@ -58,7 +59,7 @@ static int tear_down(void **state)
     struct place *place = *state;
     struct error err;
     close_place(place);
-    assert_int_equal(volume_remove_tree(AT_FDCWD, place->directory, NULL, &err), 0);
+    assert_int_equal(remove_tree(AT_FDCWD, place->directory, NULL, &err), 0);
     assert_int_equal(access(place->directory, F_OK), -1);
     free(place);
     return 0;

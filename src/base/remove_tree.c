@@ -1,16 +1,18 @@
 /* Removing whole trees, however deep: with two descriptors and without recursion. What a removed
  * directory holds is unlinked; its subdirectories are renamed up into the tree's root, whose turn
  * then comes. Who is killed meanwhile leaves a smaller tree of the same kind. */
+#include "base/remove_tree.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/scope.h"
-#include "volume/volume_internal.h"
 
 struct remover {
     int root;
@@ -122,7 +124,7 @@ static int empty_root(struct remover *remover, DIR *stream)
     return 0;
 }
 
-int volume_remove_tree(int directory, const char *name, long long *bytes, struct error *err)
+int remove_tree(int directory, const char *name, long long *bytes, struct error *err)
 {
     long long unused = 0;
     struct error failure;
