@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -217,7 +217,8 @@ int engine_open_image_root(const struct engine_container *container,
     struct monitor_overlay overlay;
     engine_overlay_describe(container, layers, &arena, &overlay);
     overlay.upper = overlay.work = NULL;
-    /* Without an upper directory overlayfs wants two lower ones: an image without layers has one. */
+    /* Without an upper directory overlayfs wants two lower ones: an image without layers has one.
+     */
     if (layers->count == 1)
         overlay.lower = (struct monitor_strings){layers->directories, 2};
     int fd = open_overlay(&overlay, NULL, err);

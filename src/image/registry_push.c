@@ -344,6 +344,6 @@ int registry_client_push(struct image_store *store, const char *name,
     image_lease_end(scope_take_pointer(lease));
     /* Layers that were compressed anew belong to no image here. */
     if (options->compression != IMAGE_COMPRESSION_NONE)
-        store_collect_failed(store);
+        store_collect_rest(store);
     return status;
 }

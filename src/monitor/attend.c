@@ -135,10 +135,9 @@ static bool filter_keys(struct attendant *attendant, const unsigned char *bytes,
 static void send_input(struct attendant *attendant)
 {
     struct monitor_packet_header header = {MONITOR_INPUT};
-    attendant->owes_input =
-        protocol_send(attendant->connection, &header, attendant->passed, attendant->passed_length,
-                      MSG_DONTWAIT) < 0 &&
-        (errno == EAGAIN || errno == EWOULDBLOCK);
+    attendant->owes_input = protocol_send(attendant->connection, &header, attendant->passed,
+                                          attendant->passed_length, MSG_DONTWAIT) < 0 &&
+                            (errno == EAGAIN || errno == EWOULDBLOCK);
 }
 
 /* 1: detached. 0: go on. */
@@ -154,8 +153,8 @@ static int pass_input(struct attendant *attendant)
         send_input(attendant);
         return 0;
     }
-    bool detached = filter_keys(attendant, bytes, (size_t)count, attendant->passed,
-                                &attendant->passed_length);
+    bool detached =
+        filter_keys(attendant, bytes, (size_t)count, attendant->passed, &attendant->passed_length);
     if (attendant->passed_length > 0)
         send_input(attendant);
     if (detached)
