@@ -324,6 +324,8 @@ static void die_while_pulling(void)
         image_lease_begin(store, &lease, &err) < 0 ||
         image_blob_add(store, lease, "hello", 5, NULL, NULL, &err) < 0 ||
         image_unpack_begin(store, lease, OTHER, OTHER, NULL, NULL, NULL, &unpack, &err) != 0 ||
+        image_ingest_begin(store, lease, NULL, -1, NULL, &ingest, &err) != 0 ||
+        image_ingest_write(ingest, "unknown", 7, &err) < 0 ||
         image_ingest_begin(store, lease, OTHER, 100000, unpack, &ingest, &err) != 0 ||
         image_ingest_write(ingest, tar.bytes, tar.length, &err) < 0)
         _exit(1);
@@ -341,7 +343,7 @@ static void what_a_killed_process_left_is_collected(void **state)
     assert_true(WIFSIGNALED(status));
     assert_int_equal(count_files("leases"), 1);
     assert_int_equal(count_files("unpack"), 1);
-    assert_int_equal(count_files("ingest"), 1);
+    assert_int_equal(count_files("ingest"), 2);
     assert_true(is_stored(HELLO));
     assert_true(image_store_check(fixture.store, false, NULL, NULL, &fixture.err) >= 4);
     prune();
@@ -350,6 +352,21 @@ static void what_a_killed_process_left_is_collected(void **state)
     assert_int_equal(count_files("unpack"), 0);
     assert_int_equal(count_files("ingest"), 0);
     assert_false(is_stored(HELLO));
+}
+
+/* As whoever adds an image does first: all goes but what can be gone on with. */
+static void the_next_one_tidies_up(void **state)
+{
+    (void)state;
+    pid_t child = fork();
+    if (child == 0)
+        die_while_pulling();
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    assert_int_equal(image_store_tidy(fixture.store, &fixture.err), 0);
+    assert_int_equal(count_files("leases"), 0);
+    assert_int_equal(count_files("unpack"), 0);
+    assert_int_equal(count_files("ingest"), 1);
+    assert_true(is_stored(HELLO));
 }
 
 /* As after a reboot: the store knows another boot's id. */
@@ -462,6 +479,7 @@ int main(void)
         CASE(a_lease_keeps_what_its_process_adds),
         CASE(a_partial_blob_that_is_written_is_not_collected),
         CASE(what_a_killed_process_left_is_collected),
+        CASE(the_next_one_tidies_up),
         CASE(the_first_after_a_reboot_cleans_up),
         CASE(a_store_that_lost_its_index_is_not_begun_anew),
         CASE(removal_bears_company),
