@@ -143,8 +143,7 @@ static void directories_between_have_the_attributes_of_the_layer_below(void **st
 {
     (void)state;
     fixture_make_image("a", "text");
-    scope_image struct image parent = {0}, image = {0};
-    scope_image_layers struct image_layers layers = {0};
+    scope_image struct image parent = {0};
     assert_int_equal(image_find(fixture.store, "a", &parent, &fixture.err), 1);
     struct image_lease *lease;
     struct image_unpack *unpack;
