@@ -9,11 +9,14 @@
 #include "monitor/document.h"
 
 #define FLAG_FORMAT                                                                                \
-    {.name = "format",                                                                             \
-     .letter = 'f',                                                                                \
-     .argument = "TEMPLATE",                                                                       \
-     .help = "print json or a Go template"}
-#define FLAG_SIZE {.name = "size", .letter = 's', .help = "show how much containers' files take"}
+    {                                                                                              \
+        .name = "format", .letter = 'f', .argument = "TEMPLATE",                                   \
+        .help = "print json or a Go template"                                                      \
+    }
+#define FLAG_SIZE                                                                                  \
+    {                                                                                              \
+        .name = "size", .letter = 's', .help = "show how much containers' files take"              \
+    }
 
 static const struct command_flag container_flags[] = {FLAG_FORMAT, FLAG_SIZE, {0}};
 static const struct command_flag flags[] = {
@@ -48,7 +51,8 @@ static int find_image(struct engine *engine, const char *name, bool size, json_t
     if (!store)
         return -1;
     /* A name that can't be an image's may be something else's. */
-    bool possible = strncmp(name, "sha256:", 7) == 0 || reference_parse(name, &reference, NULL) == 0;
+    bool possible =
+        strncmp(name, "sha256:", 7) == 0 || reference_parse(name, &reference, NULL) == 0;
     int found = possible ? image_find(store, name, &image, err) : 0;
     if (found == 1)
         *object = image_describe(store, &image);

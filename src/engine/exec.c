@@ -162,9 +162,8 @@ static int describe_program(const struct engine_exec *exec, json_t *process, str
     json_object_set_new(process, "terminal", json_boolean(exec->terminal));
     json_object_del(process, "consoleSize");
     if (exec->terminal && exec->rows && exec->columns)
-        json_object_set_new(
-            process, "consoleSize",
-            json_pack("{s:i, s:i}", "height", exec->rows, "width", exec->columns));
+        json_object_set_new(process, "consoleSize",
+                            json_pack("{s:i, s:i}", "height", exec->rows, "width", exec->columns));
     if (exec->privileged)
         describe_all_capabilities(process);
     return 0;
@@ -177,9 +176,9 @@ static int describe(struct engine *engine, const struct engine_container *contai
     struct spec_user user = {0};
     if (describe_program(exec, process, err) < 0)
         return -1;
-    if (exec->user && (engine_layers_find(engine, container, &layers, err) < 0 ||
-                       spec_look_up_user(layers.directories, layers.count + 1, exec->user, &user,
-                                         err) < 0))
+    if (exec->user &&
+        (engine_layers_find(engine, container, &layers, err) < 0 ||
+         spec_look_up_user(layers.directories, layers.count + 1, exec->user, &user, err) < 0))
         return -1;
     describe_environment(container, exec, &user, process);
     int status = exec->user ? describe_user(container, &layers, &user, process, err) : 0;
@@ -283,9 +282,9 @@ static pid_t call_runtime(struct engine *engine, const struct engine_container *
     scope_free char *process = memory_format("%s/process.json", call->directory);
     scope_free char *pid_file = memory_format("%s/pid", call->directory);
     scope_free char *console = memory_format("%s/console", call->directory);
-    const char *words[20] = {program,    "--root",     engine->runtime_root, "--log", log,
-                             "--log-format", "json",   "exec",               "--detach",
-                             "--process",    process,  "--pid-file",         pid_file};
+    const char *words[20] = {
+        program, "--root",   engine->runtime_root, "--log", log,          "--log-format", "json",
+        "exec",  "--detach", "--process",          process, "--pid-file", pid_file};
     size_t count = 13;
     if (call->listener >= 0) {
         words[count++] = "--console-socket";

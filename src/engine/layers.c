@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -315,8 +315,8 @@ static int clone_process_root(const void *context, struct error *err)
         return -1;
     if (namespace < 0 || setns(namespace, CLONE_NEWNS) < 0)
         return error_set(err, errno, "can't join the container's mount namespace");
-    int fd = (int)syscall(SYS_open_tree, root, "",
-                          OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+    int fd =
+        (int)syscall(SYS_open_tree, root, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
     return fd >= 0 ? fd : error_set(err, errno, "can't take the container's root along");
 }
 

@@ -23,6 +23,9 @@ struct attendant {
     struct termios terminal; /* as it was */
     sigset_t mask;           /* as it was */
     struct monitor_key_filter keys;
+    bool owes_input; /* passed[0 … passed_length) waits for room; no bytes: the end of input */
+    unsigned char passed[MONITOR_DATA_SIZE];
+    size_t passed_length;
     struct monitor_outcome *outcome;
 };
 
@@ -101,33 +104,36 @@ static void restore(struct attendant *attendant)
 
 /* ---- input ---- */
 
-static int send_input(struct attendant *attendant, const void *bytes, size_t count)
+/* Never waits for the monitor to take input: it may itself be waiting for us to take the output
+ * that the input leads to. If the connection is broken, that is seen when its end is read. */
+static void send_input(struct attendant *attendant)
 {
     struct monitor_packet_header header = {MONITOR_INPUT};
-    return protocol_send(attendant->connection, &header, bytes, count, 0);
+    attendant->owes_input = protocol_send(attendant->connection, &header, attendant->passed,
+                                          attendant->passed_length, MSG_DONTWAIT) < 0 &&
+                            (errno == EAGAIN || errno == EWOULDBLOCK);
 }
 
 /* 1: detached. 0: go on. */
 static int pass_input(struct attendant *attendant)
 {
-    unsigned char bytes[MONITOR_DATA_SIZE - MONITOR_MAX_KEYS], passed[MONITOR_DATA_SIZE];
-    size_t length;
+    unsigned char bytes[MONITOR_DATA_SIZE - MONITOR_MAX_KEYS];
     ssize_t count = read(attendant->input, bytes, sizeof bytes);
     if (count < 0 && (errno == EINTR || errno == EAGAIN))
         return 0;
     if (count <= 0) {
         attendant->input = -1;
-        send_input(attendant, NULL, 0); /* if that fails, the connection's end is read next */
+        attendant->passed_length = 0;
+        send_input(attendant);
         return 0;
     }
-    if (monitor_filter_keys(&attendant->keys, bytes, (size_t)count, passed, &length)) {
-        send_input(attendant, passed, length);
+    bool detached = monitor_filter_keys(&attendant->keys, bytes, (size_t)count, attendant->passed,
+                                        &attendant->passed_length);
+    if (attendant->passed_length > 0)
+        send_input(attendant);
+    if (detached)
         attendant->outcome->end = MONITOR_END_DETACHED;
-        return 1;
-    }
-    if (length > 0)
-        send_input(attendant, passed, length);
-    return 0;
+    return detached;
 }
 
 /* ---- output ---- */
@@ -182,16 +188,19 @@ static int take_packet(struct attendant *attendant)
 static int attend(struct attendant *attendant, struct error *err)
 {
     for (;;) {
-        struct pollfd polled[] = {{attendant->connection, POLLIN, 0},
+        bool owes = attendant->owes_input;
+        struct pollfd polled[] = {{attendant->connection, POLLIN | (owes ? POLLOUT : 0), 0},
                                   {attendant->signals, POLLIN, 0},
-                                  {attendant->input, POLLIN, 0}};
+                                  {owes ? -1 : attendant->input, POLLIN, 0}};
         if (poll(polled, 3, -1) < 0) {
             if (errno == EINTR)
                 continue;
             return error_set(err, errno, "can't wait for the container's output");
         }
-        if (polled[0].revents && take_packet(attendant))
+        if ((polled[0].revents & ~POLLOUT) && take_packet(attendant))
             return 0;
+        if (polled[0].revents & POLLOUT)
+            send_input(attendant);
         if (polled[1].revents)
             take_signal(attendant);
         if (polled[2].revents && pass_input(attendant))

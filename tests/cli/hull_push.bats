@@ -48,7 +48,7 @@ check_store() {
     [ "$(hull image inspect --format '{{index .RepoDigests 0}}' 127.0.0.1:5000/first:1)" = "127.0.0.1:5000/first@$digest" ]
     check_store
     command -v podman >/dev/null || skip "no podman"
-    podman=(env -u DOCKER_CONFIG podman --root "$BATS_TEST_TMPDIR/podman" --runroot "$BATS_TEST_TMPDIR/podman-run"
+    podman=(env -u DOCKER_CONFIG podman --root "$BATS_TEST_TMPDIR/podman" --runroot "$BATS_RUN_TMPDIR/p"
         --storage-driver vfs --cgroup-manager cgroupfs)
     (inside "${podman[@]}" pull --quiet --tls-verify=false 127.0.0.1:5000/first:1)
     [ "$("${podman[@]}" image inspect --format '{{.Id}}' 127.0.0.1:5000/first:1)" = "$(hull image inspect --format '{{.Id}}' 127.0.0.1:5000/first:1 | cut -d : -f 2)" ]

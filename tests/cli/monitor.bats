@@ -41,9 +41,18 @@ load monitor
     equals 40000 "$(logged | head -n 1 | tr -d '\n' | wc -c)"
 }
 
-@test "input reaches the program, and its end when the first client's ends" {
+@test "much input and much output don't wait for each other, whoever is slow" {
     manage '.openStdin = true | .stdinOnce = true'
     use_script 'cat; echo end'
+    head -c 4000000 /dev/zero | timeout 50 "$HULL_MONITOR_CLIENT" run "$run_directory" "$HULL_MONITOR" i 3>&- |
+        (sleep 1 && cat) >all
+    equals 4000004 "$(wc -c <all)"
+}
+
+@test "input reaches the program, and its end when the first client's ends" {
+    manage '.openStdin = true | .stdinOnce = true'
+    # Late enough that more is waiting than fits into a pipe.
+    use_script 'sleep 0.5; cat; echo end'
     run client run "$HULL_MONITOR" i < <(head -c 300000 /dev/zero | tr '\0' y)
     equals 0 "$status"
     equals $((300000 + 3)) "${#output}"
@@ -409,4 +418,15 @@ load monitor
     equals 'exited true false' "$(field '"\(.effective) \(.rebooted) \(.monitorLost)"')"
     rm -r "$kept"
     equals none "$(client status "$kept")"
+}
+
+@test "a program that ends without reading its input has its status and all of its output" {
+    local i
+    manage '.openStdin = true | .stdinOnce = true'
+    use_script 'head -c 100000 /dev/zero | tr "\0" y; exit 7'
+    for i in 1 2 3 4 5 6 7 8; do
+        rm -rf "$kept" && mkdir "$kept"
+        run client run "$HULL_MONITOR" i </dev/zero
+        equals "7 100000" "$status ${#output}"
+    done
 }

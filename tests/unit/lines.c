@@ -108,8 +108,8 @@ static void reads_the_oldest_first(void **state)
 
 static void gives_the_last(void **state)
 {
-    static const char *const wanted[] = {"", "f/", "e/f/", "d/e/f/", "c/d/e/f/", "b/c/d/e/f/",
-                                         "a/b/c/d/e/f/", "a/b/c/d/e/f/"};
+    static const char *const wanted[] = {"",         "f/",         "e/f/",         "d/e/f/",
+                                         "c/d/e/f/", "b/c/d/e/f/", "a/b/c/d/e/f/", "a/b/c/d/e/f/"};
     struct error err;
     (void)state;
     write_compressed(".2.gz", "a\nb\nc\n");
