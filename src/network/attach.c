@@ -118,10 +118,10 @@ static void fill_container(struct attach *attach)
     container->name = memory_copy_string(request->container_name ? request->container_name : "");
     container->mode = request->mode;
     container->state = CONTAINER_MAKING;
-    container->other =
-        memory_copy_string(request->mode == NETWORK_MODE_CONTAINER && request->other_container
-                               ? request->other_container
-                               : "");
+    container->other = memory_copy_string(
+        request->mode == NETWORK_MODE_CONTAINER && request->other_container
+            ? request->other_container
+            : "");
     container->settings = pack_settings(request);
 }
 
@@ -136,8 +136,7 @@ static int prepare_endpoints(struct attach *attach, struct error *err)
     attach->records = memory_allocate(count, sizeof *attach->records);
     container->endpoints = memory_allocate(count, sizeof *container->endpoints);
     for (size_t i = 0; i < count; i++) {
-        const struct network_endpoint_request *wanted =
-            given ? &request->endpoints[i] : &by_default;
+        const struct network_endpoint_request *wanted = given ? &request->endpoints[i] : &by_default;
         struct network_record *network = &attach->records[i];
         struct endpoint_record *endpoint = &container->endpoints[container->endpoint_count++];
         if (network_record_require(attach->networks, wanted->network, network, err) < 0)
@@ -186,8 +185,7 @@ static int record(struct attach *attach, struct error *err)
         publication_bind(attach->networks, request->ports, request->port_count, binding,
                          &attach->publication, err) < 0)
         return -1;
-    attach->container.ports =
-        memory_allocate(attach->publication.count, sizeof(struct network_port));
+    attach->container.ports = memory_allocate(attach->publication.count, sizeof(struct network_port));
     for (size_t i = 0; i < attach->publication.count; i++) {
         attach->container.ports[attach->container.port_count++] = attach->publication.ports[i];
         if (container_record_insert_port(attach->networks, attach->container.id,
@@ -247,7 +245,8 @@ int network_attach(struct networks *networks, const struct network_request *requ
 {
     struct attach attach = {.networks = networks, .request = request};
     *attachment = (struct network_attachment){0};
-    if (check_request(request, err) < 0 || network_detach(networks, request->container_id, err) < 0)
+    if (check_request(request, err) < 0 ||
+        network_detach(networks, request->container_id, err) < 0)
         return error_wrap(err, "container %.12s", request->container_id);
     networks_begin_volatile(networks);
     int result = attach_all(&attach, attachment, err);

@@ -80,14 +80,15 @@ static int load_endpoints(struct networks *networks, struct container_record *re
         "t", record->id);
     int more = row ? 1 : -1;
     while (more == 1 && (more = database_step(networks->database, row, err)) == 1) {
-        record->endpoints =
-            memory_resize(record->endpoints, record->endpoint_count + 1, sizeof *record->endpoints);
+        record->endpoints = memory_resize(record->endpoints, record->endpoint_count + 1,
+                                          sizeof *record->endpoints);
         read_endpoint(row, &record->endpoints[record->endpoint_count++]);
     }
     return more;
 }
 
-static int load_ports(struct networks *networks, struct container_record *record, struct error *err)
+static int load_ports(struct networks *networks, struct container_record *record,
+                      struct error *err)
 {
     scope_statement sqlite3_stmt *row = database_prepare(
         networks->database, err,
@@ -96,7 +97,8 @@ static int load_ports(struct networks *networks, struct container_record *record
         "t", record->id);
     int more = row ? 1 : -1;
     while (more == 1 && (more = database_step(networks->database, row, err)) == 1) {
-        record->ports = memory_resize(record->ports, record->port_count + 1, sizeof *record->ports);
+        record->ports =
+            memory_resize(record->ports, record->port_count + 1, sizeof *record->ports);
         struct network_port *port = &record->ports[record->port_count++];
         *port = (struct network_port){
             .protocol = (enum network_protocol)sqlite3_column_int(row, 0),
@@ -190,8 +192,9 @@ int container_record_insert(struct networks *networks, struct container_record *
                      " maker, maker_start, helper, helper_start, settings)"
                      " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, ?)",
                      "ttiittiiit", record->id, record->name, (long long)record->mode,
-                     (long long)record->state, record->other, networks->boot, (long long)time(NULL),
-                     (long long)record->maker, record->maker_start, settings) < 0)
+                     (long long)record->state, record->other, networks->boot,
+                     (long long)time(NULL), (long long)record->maker, record->maker_start,
+                     settings) < 0)
         return -1;
     for (size_t i = 0; i < record->endpoint_count; i++)
         if (container_record_insert_endpoint(networks, record->id, i, &record->endpoints[i], err) <
@@ -219,11 +222,11 @@ int container_record_retire(struct networks *networks, const char *id, struct er
  * each batch, not for each interface. */
 int container_record_sweep(struct networks *networks, bool force, struct error *err)
 {
-    scope_statement sqlite3_stmt *row =
-        database_prepare(networks->database, err,
-                         "SELECT e.id, e.host_interface, c.changed FROM network_container c"
-                         " JOIN network_endpoint e ON e.container = c.id WHERE c.state = 2",
-                         "");
+    scope_statement sqlite3_stmt *row = database_prepare(
+        networks->database, err,
+        "SELECT e.id, e.host_interface, c.changed FROM network_container c"
+        " JOIN network_endpoint e ON e.container = c.id WHERE c.state = 2",
+        "");
     int more = row ? 1 : -1;
     scope_netlink struct netlink netlink = {.fd = -1};
     long long now = time(NULL);

@@ -92,8 +92,7 @@ static char *compose_hosts(const struct container_record *record, const char *ho
     return text;
 }
 
-/* ---- resolv.conf ------------------------------------------------------------------------------
- */
+/* ---- resolv.conf ------------------------------------------------------------------------------ */
 
 /* The host's file, taken apart as resolv.conf(5) says: later search and domain lines replace
  * earlier ones. */
@@ -174,7 +173,8 @@ static void write_servers(FILE *out, const struct container_record *record,
         fprintf(out, "nameserver %s\n", NETWORK_RESOLVER);
         return;
     }
-    json_array_foreach(given, i, server) fprintf(out, "nameserver %s\n", json_string_value(server));
+    json_array_foreach(given, i, server)
+        fprintf(out, "nameserver %s\n", json_string_value(server));
     for (i = 0; json_array_size(given) == 0 && i < host->server_count; i++)
         if (record->mode == NETWORK_MODE_HOST || !is_loopback(host->servers[i]))
             fprintf(out, "nameserver %s\n", host->servers[i]);
@@ -190,7 +190,8 @@ static void write_words(FILE *out, const char *keyword, const json_t *given, con
     if (!any)
         return;
     fprintf(out, "%s", keyword);
-    json_array_foreach(given, i, word) fprintf(out, " %s", json_string_value(word));
+    json_array_foreach(given, i, word)
+        fprintf(out, " %s", json_string_value(word));
     if (json_array_size(given) == 0 && host && *host)
         fprintf(out, " %s", host);
     fprintf(out, "%s\n", more);

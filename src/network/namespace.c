@@ -131,8 +131,8 @@ int namespace_make(const struct networks *networks, const char *id, int user_nam
     /* What stands there has no record, or this one wouldn't be new: its database was removed. */
     if (network_make_directories(networks, err) < 0 || namespace_drop(networks, id, err) < 0)
         return -1;
-    int result =
-        user_namespace > 0 ? make_in_child(path, user_namespace, err) : make_here(path, err);
+    int result = user_namespace > 0 ? make_in_child(path, user_namespace, err)
+                                    : make_here(path, err);
     scope_close int fd = result < 0 ? -1 : namespace_open(networks, id, err);
     if (fd >= 0 && user_namespace > 0 && namespace_run_inside(fd, set_up_loopback, NULL, err) < 0)
         return -1;

@@ -38,8 +38,7 @@ static const char *const steps[] = {
     " WITHOUT ROWID;"
     "CREATE INDEX network_endpoint_container ON network_endpoint (container);"
     "CREATE TABLE network_port (container TEXT NOT NULL"
-    " REFERENCES network_container(id) ON DELETE CASCADE ON UPDATE CASCADE, protocol INTEGER NOT "
-    "NULL,"
+    " REFERENCES network_container(id) ON DELETE CASCADE ON UPDATE CASCADE, protocol INTEGER NOT NULL,"
     " container_port INTEGER NOT NULL, host_port INTEGER NOT NULL, host_address TEXT NOT NULL,"
     " PRIMARY KEY (protocol, host_port, host_address)) WITHOUT ROWID;"
     "CREATE INDEX network_port_container ON network_port (container);"
@@ -81,8 +80,8 @@ static int record_builtin(struct networks *networks, const char *name, const cha
 /* 1: bridge, host and none are recorded. */
 static int has_builtins(struct networks *networks, struct error *err)
 {
-    scope_statement sqlite3_stmt *row = database_prepare(
-        networks->database, err, "SELECT 1 FROM network WHERE name = 'bridge'", "");
+    scope_statement sqlite3_stmt *row =
+        database_prepare(networks->database, err, "SELECT 1 FROM network WHERE name = 'bridge'", "");
     return row ? database_step(networks->database, row, err) : -1;
 }
 

@@ -28,7 +28,7 @@ struct network_range {
     struct subnet subnet; /* family 0: none */
     struct subnet from;   /* where automatic addresses come from */
     struct address gateway;
-    bool chosen;                     /* by the user: static addresses are allowed */
+    bool chosen;       /* by the user: static addresses are allowed */
     char next[NETWORK_ADDRESS_SIZE]; /* the last address given, or "" */
 };
 
@@ -86,8 +86,8 @@ struct container_record {
     char *name;
     enum network_mode mode;
     enum container_state state;
-    char *other;         /* for NETWORK_MODE_CONTAINER, or "" */
-    json_t *settings;    /* hostname, domainname, dns, searches, options, hosts */
+    char *other;      /* for NETWORK_MODE_CONTAINER, or "" */
+    json_t *settings; /* hostname, domainname, dns, searches, options, hosts */
     pid_t maker, helper; /* who makes it; hull-port or pasta, or 0 */
     long long maker_start, helper_start;
     struct endpoint_record *endpoints;
@@ -126,8 +126,7 @@ void network_endpoint_release(struct network_endpoint *endpoint);
 /* When the process began, in clock ticks since boot, or -1: with the pid a process's identity. */
 long long network_process_start(pid_t pid);
 
-/* ---- Making: endpoint.c, endpoint_address.c, namespace.c, bridge.c ----------------------------
- */
+/* ---- Making: endpoint.c, endpoint_address.c, namespace.c, bridge.c ---------------------------- */
 
 /* Fills in what the request leaves open (addresses, MAC, names); in the caller's transaction. */
 int endpoint_prepare(struct networks *networks, const struct network_record *network,
@@ -171,8 +170,7 @@ int endpoint_reroute(const struct container_record *container, int namespace, st
 /* The endpoint's interfaces vanish before this returns. */
 int endpoint_remove(const struct endpoint_record *endpoint, struct error *err);
 
-/* ---- Facts: fact.c ----------------------------------------------------------------------------
- */
+/* ---- Facts: fact.c ---------------------------------------------------------------------------- */
 
 /* A short text that outlives processes. Reading: "" if there is none; value has 64 bytes. */
 int network_fact_read(struct networks *networks, const char *key, char value[64],
@@ -201,8 +199,7 @@ char *rules_compose(struct networks *networks, struct error *err);
 /* Runs commands of nft(8). */
 int rules_run(const char *commands, struct error *err);
 
-/* ---- Texts: files.c ---------------------------------------------------------------------------
- */
+/* ---- Texts: files.c --------------------------------------------------------------------------- */
 
 /* Whether it asks hull's own resolver for names: in networks of users, and where the host's servers
  * can't be reached from a container. */
