@@ -190,3 +190,26 @@ names() { hull ps --format '{{.Names}}' "$@" | sort | tr '\n' ' '; }
     equals '1 1 0 1' "$(hull info -f '{{.Containers}} {{.ContainersRunning}} {{.ContainersStopped}} {{.Images}}')"
     contains 'Storage Driver: overlay2' "$(hull system info)"
 }
+
+@test "port, and published ports in ps" {
+    hull run -d --name web -p 18080:80 -p 127.0.0.1:18443:443/tcp -p 15353:53/udp --expose 9000 busybox sleep 100 >/dev/null
+    run_hull port web
+    contains '80/tcp -> 0.0.0.0:18080' "$output"
+    contains '443/tcp -> 127.0.0.1:18443' "$output"
+    contains '53/udp -> 0.0.0.0:15353' "$output"
+    contains '0.0.0.0:18080' "$(hull port web 80)"
+    contains '0.0.0.0:15353' "$(hull port web 53/udp)"
+    run_hull port web 53
+    refused 1 "no public port '53'"
+    contains '0.0.0.0:18080->80/tcp' "$(hull ps)"
+    contains '127.0.0.1:18443->443/tcp' "$(hull ps)"
+    equals 'web ' "$(names -f publish=18080)"
+    equals 'web ' "$(names -f publish=15000-16000/udp)"
+    equals '' "$(names -f publish=15353)"
+    equals 'web ' "$(names -f expose=80)"
+    equals 'web ' "$(names -f expose=9000/tcp)"
+    equals '' "$(names -f expose=9001)"
+    equals 'web ' "$(names -f network=bridge)"
+    equals '' "$(names -f network=other)"
+    equals bridge "$(hull ps --format '{{.Networks}}')"
+}
