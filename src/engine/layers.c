@@ -61,6 +61,9 @@ void engine_overlay_describe(const struct engine_container *container,
         .upper = layers->directories[0],
         .work = arena_format(arena, "%s/work", container->directory),
         .userxattr = layers->image.user_xattrs,
+        /* Whatever the kernel's default is: a directory that was renamed, or a file whose owner was
+         * changed, is to be in the upper directory as a whole, for `diff` and `commit`. */
+        .options = layers->image.user_xattrs ? NULL : "redirect_dir=off,metacopy=off",
         .lower = {.items = layers->directories + 1, .count = layers->count},
     };
 }
