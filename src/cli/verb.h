@@ -19,6 +19,7 @@ struct cli_verb {
     struct command_verb command; /* first: the parser's tables point at it */
     /* 0, or -1 with the error that main prints; exit_status is then 125 unless it was set. */
     int (*run)(struct cli_context *context, struct error *err);
+    bool runs_as_user; /* needs no user namespace where the user isn't root */
 };
 
 extern const struct command_program cli_program;
@@ -46,6 +47,13 @@ extern const struct cli_verb cli_load;
 extern const struct cli_verb cli_login;
 extern const struct cli_verb cli_logout;
 extern const struct cli_verb cli_logs;
+extern const struct cli_verb cli_network_connect;
+extern const struct cli_verb cli_network_create;
+extern const struct cli_verb cli_network_disconnect;
+extern const struct cli_verb cli_network_inspect;
+extern const struct cli_verb cli_network_ls;
+extern const struct cli_verb cli_network_prune;
+extern const struct cli_verb cli_network_rm;
 extern const struct cli_verb cli_pause;
 extern const struct cli_verb cli_port;
 extern const struct cli_verb cli_ps;

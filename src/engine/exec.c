@@ -16,6 +16,7 @@
 #include "base/memory.h"
 #include "base/remove_tree.h"
 #include "base/scope.h"
+#include "base/user_namespace.h"
 #include "engine/engine_internal.h"
 #include "engine/settings_internal.h"
 #include "engine/spec.h"
@@ -120,6 +121,8 @@ static int describe_user(const struct engine_container *container,
     json_object_set_new(object, "uid", json_integer(user->uid));
     json_object_set_new(object, "gid", json_integer(user->gid));
     json_object_set_new(object, "additionalGids", groups);
+    if (!user_namespace_allows_groups())
+        return 0;
     json_array_append_new(groups, json_integer(user->gid));
     for (i = 0; i < user->group_count; i++)
         if (user->groups[i] != user->gid)
