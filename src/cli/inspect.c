@@ -7,6 +7,7 @@
 #include "cli/format.h"
 #include "cli/image_verb.h"
 #include "monitor/document.h"
+#include "network/network.h"
 
 #define FLAG_FORMAT                                                                                \
     {                                                                                              \
@@ -24,7 +25,7 @@ static const struct command_flag flags[] = {
     FLAG_SIZE,
     {.name = "type",
      .argument = "TYPE",
-     .choices = "container image volume",
+     .choices = "container image network volume",
      .help = "only objects of this kind"},
     {0},
 };
@@ -59,6 +60,18 @@ static int find_image(struct engine *engine, const char *name, bool size, json_t
     return found;
 }
 
+static int find_network(struct engine *engine, const char *name, bool size, json_t **object,
+                        struct error *err)
+{
+    struct networks *networks = engine_networks(engine, err);
+    char id[NETWORK_ID_SIZE];
+    (void)size;
+    int found = networks ? network_find(networks, name, id, NULL, err) : -1;
+    if (found == 1)
+        *object = network_inspect(networks, id, err);
+    return found == 1 && !*object ? -1 : found;
+}
+
 static int find_volume(struct engine *engine, const char *name, bool size, json_t **object,
                        struct error *err)
 {
@@ -78,6 +91,7 @@ static const struct {
 } kinds[] = {
     {"container", find_container},
     {"image", find_image},
+    {"network", find_network},
     {"volume", find_volume},
 };
 
@@ -134,7 +148,7 @@ static int run_inspect(struct cli_context *context, struct error *err)
 const struct cli_verb cli_inspect = {
     .command = {.name = "inspect",
                 .arguments = "NAME|ID...",
-                .summary = "show all that is known of containers, images or volumes",
+                .summary = "show all that is known of containers, images, networks or volumes",
                 .flags = flags,
                 .min_arguments = 1,
                 .max_arguments = -1},
