@@ -62,6 +62,7 @@ static const struct command_verb *const verbs[] = {
     &cli_stop.command,
     &cli_system_check.command,
     &cli_system_df.command,
+    &cli_system_prune.command,
     &cli_tag.command,
     &cli_top.command,
     &cli_unpause.command,
