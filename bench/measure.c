@@ -7,6 +7,8 @@
  * machine's changes of speed hit both, and each turn begins after a pause, because a busy kernel
  * is faster at some things (RCU) than one just woken: starts are rare in real life.
  *
+ * --before names a program that is run before each turn, to undo what the last one left.
+ *
  * What is measured: wall time from the first command's posix_spawn to the last one's end; with
  * --memory the peak resident set of the largest process that a command and those it waited for
  * were (ru_maxrss); with --rate the turns per second of several workers at once, each working
@@ -41,6 +43,7 @@ struct plan {
     enum quantity quantity;
     int runs, workers, jobs;
     long pause_ms;
+    char *before; /* a program that runs before each turn, unmeasured; or NULL */
     double at_most, at_least; /* of hull's value divided by the peer's; 0: no bar */
     struct side sides[2];
     int side_count;
@@ -165,6 +168,8 @@ static double measure_rate(const struct plan *plan, const struct side *side, int
 
 static double measure_turn(const struct plan *plan, const struct side *side, int turn)
 {
+    if (plan->before)
+        run_command((char *[]){plan->before, NULL});
     sleep_for(plan->pause_ms);
     if (plan->quantity == QUANTITY_RATE)
         return measure_rate(plan, side, turn);
@@ -252,7 +257,8 @@ static void read_flags(struct plan *plan, int argc, char **argv)
         {"runs", required_argument, NULL, 'n'},    {"pause", required_argument, NULL, 's'},
         {"at-most", required_argument, NULL, 'm'}, {"at-least", required_argument, NULL, 'a'},
         {"memory", no_argument, NULL, 'M'},        {"rate", required_argument, NULL, 'r'},
-        {"jobs", required_argument, NULL, 'j'},    {NULL, 0, NULL, 0},
+        {"jobs", required_argument, NULL, 'j'},    {"before", required_argument, NULL, 'b'},
+        {NULL, 0, NULL, 0},
     };
     int option;
     while ((option = getopt_long(argc, argv, "+", options, NULL)) != -1) {
@@ -284,6 +290,9 @@ static void read_flags(struct plan *plan, int argc, char **argv)
             break;
         case 'j':
             plan->jobs = parse_count(optarg, "--jobs", 10000);
+            break;
+        case 'b':
+            plan->before = optarg;
             break;
         default:
             exit(2);

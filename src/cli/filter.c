@@ -66,9 +66,12 @@ int64_t filter_read_until(const char *text)
     struct tm parts = {.tm_isdst = -1};
     char *end = strptime(text, "%Y-%m-%d", &parts);
     if (end) {
-        if (*end == 'T' && !strptime(end + 1, "%H:%M:%S", &parts))
+        if (*end == 'T')
+            end = strptime(end + 1, "%H:%M:%S", &parts);
+        bool utc = end && strcmp(end, "Z") == 0;
+        if (!end || (*end && !utc))
             return 0;
-        return timegm(&parts);
+        return utc ? timegm(&parts) : mktime(&parts);
     }
     for (const char *at = text; *at;) {
         long number = strtol(at, &end, 10);

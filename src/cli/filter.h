@@ -23,8 +23,8 @@ bool filter_has_label(const json_t *labels, const char *wanted);
 /* "true", "1", "False" …, as docker takes them; an error that names the key otherwise. */
 int filter_read_boolean(const char *key, const char *value, bool *out, struct error *err);
 
-/* "24h", "10m30s", seconds since 1970, or a date: the time before which something must be; 0 if it
- * is none. */
+/* "24h", "10m30s", seconds since 1970, or a date (of this place, or with a Z of UTC): the time
+ * before which something must be; 0 if it is none. */
 int64_t filter_read_until(const char *text);
 
 #endif

@@ -55,16 +55,17 @@ static json_t *make_row(const struct cli_context *context, const struct image_hi
     scope_free char *step = shorten(entry->created_by, whole);
     char size[32];
     snprintf(size, sizeof size, "%lld", (long long)entry->size);
-    const char *at = entry->created ? human_time(entry->created).text : "N/A";
+    const struct human_text at =
+        entry->created ? human_time(entry->created) : (struct human_text){"N/A"};
     json_t *row = json_object();
     json_object_set_new(
         row, "ID",
         json_string(*entry->id ? image_verb_show_id(entry->id, whole).text : "<missing>"));
-    json_object_set_new(row, "CreatedAt", json_string(at));
+    json_object_set_new(row, "CreatedAt", json_string(at.text));
     json_object_set_new(row, "CreatedSince",
                         json_string(!entry->created ? "N/A"
                                     : human         ? human_age(entry->created, time(NULL)).text
-                                                    : human_time(entry->created).text));
+                                                    : at.text));
     json_object_set_new(row, "CreatedBy", json_string(step));
     json_object_set_new(row, "Size",
                         json_string(human ? human_size((uint64_t)entry->size).text : size));

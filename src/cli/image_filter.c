@@ -5,6 +5,20 @@
 #include "cli/filter.h"
 #include "cli/image_verb.h"
 
+/* Whether the value is one that its filter can have. */
+static int check_value(const char *text, struct error *err)
+{
+    bool dangling;
+    const char *value = filter_value(text, "until");
+    if (value && filter_read_until(value) <= 0)
+        return error_set(err, 0,
+                         "invalid filter '%.100s' (a time is 24h, 2024-01-31, or seconds since "
+                         "1970)",
+                         text);
+    value = filter_value(text, "dangling");
+    return value ? filter_read_boolean("dangling", value, &dangling, err) : 0;
+}
+
 int image_filter_check(const struct image_filter *filter, const char *known, struct error *err)
 {
     if (filter_check(filter->filters, filter->count, known, err) < 0)
@@ -13,7 +27,8 @@ int image_filter_check(const struct image_filter *filter, const char *known, str
         struct image image = {0};
         const char *before = filter_value(filter->filters[i], "before");
         const char *name = before ? before : filter_value(filter->filters[i], "since");
-        if (name && image_verb_find(filter->store, name, &image, err) < 0)
+        if (check_value(filter->filters[i], err) < 0 ||
+            (name && image_verb_find(filter->store, name, &image, err) < 0))
             return -1;
         image_release(&image);
     }

@@ -20,10 +20,27 @@ static const struct command_flag flags[] = {
     {0},
 };
 
+/* The image that needs no network is made by whoever asks for it first. */
+static int make_default(const struct command_line *line, struct image_store *store,
+                        struct error *err)
+{
+    for (int i = 0; i < line->argument_count; i++) {
+        scope_image struct image image = {0};
+        struct reference reference;
+        if (reference_parse(line->arguments[i], &reference, NULL) == 0 &&
+            image_is_default(&reference) &&
+            image_verb_find(store, line->arguments[i], &image, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 static int save_to(struct cli_context *context, struct image_store *store, int fd,
                    struct error *err)
 {
     const struct command_line *line = context->line;
+    if (make_default(line, store, err) < 0)
+        return -1;
     const char *format = command_value(line, "format");
     return image_save(
         store, (const char *const *)line->arguments, (size_t)line->argument_count,

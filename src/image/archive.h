@@ -37,6 +37,7 @@ struct archive_extract_options {
 struct archive_extract_result {
     int64_t bytes; /* of files' contents */
     int64_t entries;
+    int64_t names;   /* in all directories; -1 if whole directories were replaced on the way */
     char **implicit; /* directories that were made without the archive describing them */
     size_t implicit_count;
 };

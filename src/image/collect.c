@@ -103,13 +103,16 @@ static int drop_layer(struct image_store *store, const char *name, struct image_
     char path[64], chain[IMAGE_DIGEST_SIZE];
     /* Only the name's digits count for the functions that make paths. */
     snprintf(chain, sizeof chain, "sha256:%s", name);
-    int64_t size = store_layer_size(store, chain);
+    json_t *info = store_layer_info(store, chain);
+    int64_t size = json_integer_value(json_object_get(info, "size"));
+    const char *recorded = json_string_value(json_object_get(info, "chain_id"));
+    note_deleted(removal, recorded, size > 0 ? size : 0);
+    json_decref(info);
     snprintf(path, sizeof path, "layers/%s", name);
     if (store_move_to_trash(store, path, err) < 0)
         return -1;
     unlinkat(store->fd, store_layer_info_path(chain, false).text, 0);
     unlinkat(store->fd, store_layer_info_path(chain, true).text, 0);
-    note_deleted(removal, NULL, size > 0 ? size : 0);
     return 0;
 }
 
@@ -168,13 +171,25 @@ static int collect_documents(struct image_store *store, struct error *err)
     return stream ? 0 : -1;
 }
 
+void store_collect_rest(struct image_store *store)
+{
+    {
+        scope_close int lock = store_lock(store, STORE_LOCK_EXCLUSIVE, NULL);
+        json_t *index = lock < 0 ? NULL : store_index_read(store, NULL);
+        if (index)
+            store_collect(store, index, false, NULL, NULL);
+        json_decref(index);
+    }
+    store_empty_trash(store, NULL);
+}
+
 int store_collect(struct image_store *store, const json_t *index, bool partial,
                   struct image_removal *removal, struct error *err)
 {
     struct store_set blobs = {0}, layers = {0}, names = {0};
     int status = add_index_roots(store, index, &blobs, &layers, err);
     if (status == 0)
-        status = store_lease_roots(store, &blobs, &layers, err);
+        status = store_lease_roots(store, true, &blobs, &layers, err);
     if (status == 0) {
         names = shorten(&layers);
         status = collect_layers(store, &names, removal, err);
@@ -191,19 +206,6 @@ int store_collect(struct image_store *store, const json_t *index, bool partial,
     return status;
 }
 
-int store_sweep(struct image_store *store, struct error *err)
-{
-    {
-        scope_close int lock = store_lock(store, STORE_LOCK_EXCLUSIVE, err);
-        json_t *index = lock < 0 ? NULL : store_index_read(store, err);
-        int status = index ? store_collect(store, index, false, NULL, err) : -1;
-        json_decref(index);
-        if (status < 0)
-            return -1;
-    }
-    return store_empty_trash(store, err);
-}
-
 int image_store_tidy(struct image_store *store, struct error *err)
 {
     struct store_set blobs = {0}, layers = {0};
@@ -211,7 +213,7 @@ int image_store_tidy(struct image_store *store, struct error *err)
         scope_close int lock = store_lock(store, STORE_LOCK_EXCLUSIVE, err);
         if (lock < 0)
             return -1;
-        int status = store_lease_roots(store, &blobs, &layers, err);
+        int status = store_lease_roots(store, true, &blobs, &layers, err);
         json_decref(blobs.members);
         json_decref(layers.members);
         if (status < 0 || collect_documents(store, err) < 0)

@@ -95,8 +95,8 @@ static int add_upper(struct image_store *store, struct image_lease *lease,
     return 0;
 }
 
-int image_commit(struct image_store *store, const struct image_commit *commit, struct image *image,
-                 struct error *err)
+static int make_commit(struct image_store *store, const struct image_commit *commit,
+                       struct image *image, struct error *err)
 {
     scope_image_lease struct image_lease *lease = NULL;
     char diff_id[IMAGE_DIGEST_SIZE] = "";
@@ -124,6 +124,15 @@ int image_commit(struct image_store *store, const struct image_commit *commit, s
         json_decref(config);
     }
     json_decref(layers);
+    return status;
+}
+
+int image_commit(struct image_store *store, const struct image_commit *commit, struct image *image,
+                 struct error *err)
+{
+    int status = make_commit(store, commit, image, err);
+    if (status < 0)
+        store_collect_rest(store);
     return status;
 }
 
@@ -162,8 +171,8 @@ static int add_archive(struct image_store *store, struct image_lease *lease, int
     return 0;
 }
 
-int image_import(struct image_store *store, int fd, const struct image_import *import,
-                 struct image *image, struct error *err)
+static int make_import(struct image_store *store, int fd, const struct image_import *import,
+                       struct image *image, struct error *err)
 {
     scope_image_lease struct image_lease *lease = NULL;
     char diff_id[IMAGE_DIGEST_SIZE];
@@ -182,5 +191,14 @@ int image_import(struct image_store *store, int fd, const struct image_import *i
         json_decref(config);
     }
     json_decref(layers);
+    return status;
+}
+
+int image_import(struct image_store *store, int fd, const struct image_import *import,
+                 struct image *image, struct error *err)
+{
+    int status = make_import(store, fd, import, image, err);
+    if (status < 0)
+        store_collect_rest(store);
     return status;
 }

@@ -12,7 +12,7 @@
 
 static const char *skip_blanks(const char *text)
 {
-    return text + strspn(text, " \t");
+    return text + strspn(text, " \t\n\v\f\r");
 }
 
 /* ["a", "b"], or else a command line for a shell. */
@@ -64,7 +64,8 @@ static json_t *member(json_t *object, const char *key, json_t *(*make)(void))
     return found;
 }
 
-static void set_variable(json_t *list, const char *name, const char *value)
+/* -1, as all that follow: a text isn't UTF-8. */
+static int set_variable(json_t *list, const char *name, const char *value)
 {
     json_t *entry;
     size_t i, length = strlen(name);
@@ -73,19 +74,17 @@ static void set_variable(json_t *list, const char *name, const char *value)
     {
         const char *old = json_string_value(entry);
         if (old && strncmp(old, name, length) == 0 && old[length] == '=') {
-            json_array_set_new(list, i, text);
-            return;
+            return json_array_set_new(list, i, text);
         }
     }
-    json_array_append_new(list, text);
+    return json_array_append_new(list, text);
 }
 
-static void set_pair(json_t *config, bool label, const char *name, const char *value)
+static int set_pair(json_t *config, bool label, const char *name, const char *value)
 {
     if (label)
-        json_object_set_new(member(config, "Labels", json_object), name, json_string(value));
-    else
-        set_variable(member(config, "Env", json_array), name, value);
+        return json_object_set_new(member(config, "Labels", json_object), name, json_string(value));
+    return set_variable(member(config, "Env", json_array), name, value);
 }
 
 /* ENV and LABEL: "name=value name=value", or the old "name value with blanks". */
@@ -96,13 +95,13 @@ static int change_pairs(json_t *config, const char *text, bool label, struct err
         scope_free char *word = next;
         char *equals = strchr(word, '=');
         if (!equals && first && *skip_blanks(text)) {
-            set_pair(config, label, word, skip_blanks(text));
-            return 0;
+            return set_pair(config, label, word, skip_blanks(text));
         }
         if (!equals || equals == word)
             return error_set(err, 0, "'%.100s' should be NAME=VALUE", word);
         *equals = '\0';
-        set_pair(config, label, word, equals + 1);
+        if (set_pair(config, label, word, equals + 1) < 0)
+            return -1;
     }
     return 0;
 }
@@ -144,15 +143,18 @@ static int change_volumes(json_t *config, const char *text)
     json_t *list = *text == '[' ? json_loads(text, 0, NULL) : NULL;
     size_t i;
     if (json_is_array(list)) {
-        json_array_foreach(list, i, path) if (json_is_string(path))
+        int status = 0;
+        json_array_foreach(list, i, path) if (json_is_string(path) && status == 0) status =
             json_object_set_new(volumes, json_string_value(path), json_object());
         json_decref(list);
-        return 0;
+        return status;
     }
     json_decref(list);
     for (char *next; (text = next_word(text, &next));) {
-        json_object_set_new(volumes, next, json_object());
+        int status = json_object_set_new(volumes, next, json_object());
         free(next);
+        if (status < 0)
+            return -1;
     }
     return 0;
 }

@@ -96,6 +96,7 @@ static int make_file(struct extraction *extraction, struct archive_entry *entry,
     }
     if (fd < 0)
         return error_set(err, errno, "can't make the file %s", place->path);
+    extract_count_name(extraction, 1);
     if (write_data(extraction, entry, fd, place->path, err) < 0)
         return -1;
     return extract_set_file_attributes(extraction, entry, fd, mode, err);
@@ -107,7 +108,9 @@ static int make_directory(struct extraction *extraction, struct archive_entry *e
     struct stat status;
     bool was_whiteout = false;
     /* Open to the caller until everything is in it. */
-    if (*place->name && mkdirat(place->parent, place->name, 0700) < 0) {
+    if (*place->name && mkdirat(place->parent, place->name, 0700) == 0) {
+        extract_count_name(extraction, 1);
+    } else if (*place->name) {
         if (errno != EEXIST ||
             fstatat(place->parent, place->name, &status, AT_SYMLINK_NOFOLLOW) < 0)
             return error_set(err, errno, "can't make the directory %s", place->path);
@@ -118,6 +121,7 @@ static int make_directory(struct extraction *extraction, struct archive_entry *e
             was_whiteout = cleared == 1;
             if (mkdirat(place->parent, place->name, 0700) < 0)
                 return error_set(err, errno, "can't make the directory %s", place->path);
+            extract_count_name(extraction, 1);
         }
     }
     if (was_whiteout && extract_set_opaque(extraction, place->parent, place->name, err) < 0)
@@ -146,6 +150,7 @@ static int make_symbolic_link(struct extraction *extraction, struct archive_entr
         if (symlinkat(target, place->parent, place->name) < 0)
             return error_set(err, errno, "can't make the symbolic link %s", place->path);
     }
+    extract_count_name(extraction, 1);
     return extract_set_place_attributes(extraction, entry, place->parent, place->name, err);
 }
 
@@ -170,8 +175,10 @@ static int make_hard_link(struct extraction *extraction, const char *link,
     if (parent < 0)
         return error_set(err, *target ? errno : EISDIR, "the hard link %s: its target %s",
                          place->path, target);
-    if (linkat(parent, name, place->parent, place->name, 0) == 0)
+    if (linkat(parent, name, place->parent, place->name, 0) == 0) {
+        extract_count_name(extraction, 1);
         return 0;
+    }
     if (errno == EEXIST) {
         struct stat here, there;
         if (fstatat(place->parent, place->name, &here, AT_SYMLINK_NOFOLLOW) == 0 &&
@@ -180,8 +187,10 @@ static int make_hard_link(struct extraction *extraction, const char *link,
             return 0;
         if (extract_clear_place(extraction, place->parent, place->name, false, err) < 0)
             return -1;
-        if (linkat(parent, name, place->parent, place->name, 0) == 0)
+        if (linkat(parent, name, place->parent, place->name, 0) == 0) {
+            extract_count_name(extraction, 1);
             return 0;
+        }
     }
     return error_set(err, errno, "can't make the hard link %s to %s", place->path, target);
 }
@@ -213,6 +222,7 @@ static int make_node(struct extraction *extraction, struct archive_entry *entry,
             return 0;
         }
     }
+    extract_count_name(extraction, 1);
     return extract_set_place_attributes(extraction, entry, place->parent, place->name, err);
 }
 
@@ -234,6 +244,7 @@ static int make_whiteout(struct extraction *extraction, const struct place *plac
                                        : 0;
     if (mknodat(place->parent, hidden, S_IFCHR, 0) < 0)
         return error_set(err, errno, "can't make the whiteout of %s", place->path);
+    extract_count_name(extraction, 1);
     return 0;
 }
 

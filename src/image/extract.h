@@ -47,6 +47,8 @@ int extract_clean_path(const char *name, char path[PATH_MAX], struct error *err)
 int extract_open_parent(struct extraction *extraction, const char *path, const char **name,
                         struct error *err);
 void extract_forget_parent(struct extraction *extraction);
+/* Keeps count of the names in the tree. */
+void extract_count_name(struct extraction *extraction, int change);
 
 /* Removes what is in the way of an entry. 1: it was a whiteout of this layer. */
 int extract_clear_place(struct extraction *extraction, int parent, const char *name,

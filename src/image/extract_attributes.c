@@ -58,10 +58,11 @@ static int check_owner(int64_t uid, int64_t gid, struct error *err)
     return 0;
 }
 
-/* Whether the new file, which is the caller's, needs another owner. */
-static bool is_other_owner(int64_t uid, int64_t gid)
+/* Whether the new file, which is the caller's, needs another owner. Only in a layer are all
+ * directories our own: elsewhere one with the setgid bit may have given it another group. */
+static bool needs_owner(const struct extraction *extraction, int64_t uid, int64_t gid)
 {
-    return uid != geteuid() || gid != getegid();
+    return !extraction->options->layer || uid != geteuid() || gid != getegid();
 }
 
 static int explain_owner(const char *name, int64_t uid, int64_t gid, struct error *err)
@@ -111,7 +112,7 @@ int extract_set_file_attributes(struct extraction *extraction, struct archive_en
     mode_t mode = extraction->library->archive_entry_perm(entry) & 07777;
     int64_t uid, gid;
     choose_owner(extraction, entry, &uid, &gid);
-    bool chowned = wants_owner(extraction) && is_other_owner(uid, gid);
+    bool chowned = wants_owner(extraction) && needs_owner(extraction, uid, gid);
     if (chowned && (check_owner(uid, gid, err) < 0))
         return -1;
     if (chowned && fchown(fd, (uid_t)uid, (gid_t)gid) < 0)
@@ -133,7 +134,7 @@ int extract_set_place_attributes(struct extraction *extraction, struct archive_e
     const struct archive_library *library = extraction->library;
     int64_t uid, gid;
     choose_owner(extraction, entry, &uid, &gid);
-    if (wants_owner(extraction) && is_other_owner(uid, gid) &&
+    if (wants_owner(extraction) && needs_owner(extraction, uid, gid) &&
         (check_owner(uid, gid, err) < 0 ||
          fchownat(parent, name, (uid_t)uid, (gid_t)gid, AT_SYMLINK_NOFOLLOW) < 0))
         return err->text[0] ? -1 : explain_owner(name, uid, gid, err);
@@ -190,7 +191,7 @@ static int set_directory(const struct extraction *extraction,
         return 0;
     if (fd < 0)
         return error_set(err, errno, "can't open the directory %s", directory->path);
-    if (is_other_owner(directory->uid, directory->gid) &&
+    if (wants_owner(extraction) && needs_owner(extraction, directory->uid, directory->gid) &&
         fchown(fd, directory->uid, directory->gid) < 0)
         return explain_owner(directory->path, directory->uid, directory->gid, err);
     if (fchmod(fd, directory->mode) < 0)

@@ -50,6 +50,12 @@ void extract_forget_parent(struct extraction *extraction)
     extraction->parent_known = extraction->parent_stale = false;
 }
 
+void extract_count_name(struct extraction *extraction, int change)
+{
+    if (extraction->result->names >= 0)
+        extraction->result->names += change;
+}
+
 static int open_directory(const struct extraction *extraction, const char *path)
 {
     return file_open_resolved(extraction->root, *path ? path : ".", O_PATH | O_DIRECTORY, 0,
@@ -99,6 +105,7 @@ static int make_implicit(struct extraction *extraction, const char *path, struct
     }
     if (mkdirat(parent, name, 0755) < 0)
         return error_set(err, errno, "can't make the directory %s", path);
+    extract_count_name(extraction, whiteout ? 0 : 1);
     if (whiteout)
         return extract_set_opaque(extraction, parent, name, err);
     struct archive_extract_result *result = extraction->result;
@@ -169,9 +176,12 @@ int extract_clear_place(struct extraction *extraction, int parent, const char *n
                          for_directory ? "directory" : "file");
     /* What it was may be part of the path to the parent that is remembered. */
     extraction->parent_stale = true;
-    if (is_directory)
+    if (is_directory) {
+        extraction->result->names = -1;
         return store_remove_tree(parent, name, err);
+    }
     if (unlinkat(parent, name, 0) < 0)
         return error_set(err, errno, "can't replace %s", name);
+    extract_count_name(extraction, -1);
     return extract_is_whiteout(extraction, &status);
 }

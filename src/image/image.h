@@ -9,6 +9,7 @@
  *     layer-info/NAME.json       what each is: chain id, diff id, size
  *     unpack/                    layers that are being unpacked
  *     leases/                    what may not be collected, a file for each owner
+ *     reserve                    room to write index.json on a full disk
  *     lock                       flock: shared to add, exclusive to collect or to change index.json
  *
  * Whatever is written is held by a lease first, and only what neither index.json nor a lease holds
@@ -317,7 +318,7 @@ void image_unpack_abort(struct image_unpack *unpack); /* stops, removes, frees; 
 void image_chain_id(const char (*diff_ids)[IMAGE_DIGEST_SIZE], size_t count,
                     char chain_id[IMAGE_DIGEST_SIZE]);
 
-/* The directories of overlayfs for an image. */
+/* The directories of overlayfs for an image; without those that an opaque root above hides. */
 struct image_layers {
     char **directories; /* absolute, the top layer first */
     char *base;         /* they all are in this directory … */
@@ -395,8 +396,9 @@ int image_load(struct image_store *store, int fd, const struct image_load_option
                struct error *err);
 
 enum image_archive_format { IMAGE_ARCHIVE_DOCKER, IMAGE_ARCHIVE_OCI };
-/* Writes images with the names given ("name", "id" …) into one archive that docker, podman and
- * skopeo read: an OCI layout that has docker's manifest.json too. */
+/* Writes images with the names given ("name", "id" …; a repository without a tag: all of it) into
+ * one archive that docker, podman and skopeo read: an OCI layout that has docker's manifest.json
+ * too. */
 int image_save(struct image_store *store, const char *const *names, size_t count,
                enum image_archive_format format, int fd, struct error *err);
 

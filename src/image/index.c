@@ -1,4 +1,5 @@
 /* index.json: which manifests the store has, and under which names. */
+#include <errno.h>
 #include <string.h>
 
 #include "base/file.h"
@@ -32,7 +33,16 @@ int store_index_write(struct image_store *store, json_t *index, struct error *er
     scope_free char *text = json_dumps(index, JSON_INDENT(2));
     if (!text)
         return error_set(err, 0, "image store %s: can't write index.json", store->directory);
-    return store_replace_file(store, "index.json", text, strlen(text), true, err);
+    struct error reason = {0};
+    if (store_replace_file(store, "index.json", text, strlen(text), true, &reason) == 0)
+        return 0;
+    if ((reason.code == ENOSPC || reason.code == EDQUOT) &&
+        unlinkat(store->fd, "reserve", 0) == 0 &&
+        store_replace_file(store, "index.json", text, strlen(text), true, &reason) == 0)
+        return 0;
+    if (err)
+        *err = reason;
+    return -1;
 }
 
 static const char *annotation(const json_t *element, const char *key)
@@ -138,6 +148,44 @@ static bool has_word(const char *words, const char *word)
         if ((at == words || at[-1] == ' ') && (at[length] == ' ' || at[length] == '\0'))
             return true;
     return false;
+}
+
+/* Takes a word out of a text of words, in place. */
+static bool drop_word(char *words, const char *word)
+{
+    size_t length = strlen(word);
+    for (char *at = words; (at = strstr(at, word)); at++) {
+        bool begins = at == words || at[-1] == ' ';
+        char after = at[length];
+        if (!begins || (after != ' ' && after != '\0'))
+            continue;
+        if (after == ' ')
+            memmove(at, at + length + 1, strlen(at + length + 1) + 1);
+        else
+            at[at == words ? 0 : -1] = '\0';
+        return true;
+    }
+    return false;
+}
+
+bool store_index_forget_digest(json_t *index, const char *text)
+{
+    json_t *element;
+    size_t i;
+    bool found = false;
+    json_array_foreach(json_object_get(index, "manifests"), i, element)
+    {
+        scope_free char *noted = memory_copy_string(annotation(element, STORE_DIGESTS));
+        if (!drop_word(noted, text))
+            continue;
+        found = true;
+        json_t *annotations = json_object_get(element, "annotations");
+        if (*noted)
+            json_object_set_new(annotations, STORE_DIGESTS, json_string(noted));
+        else
+            json_object_del(annotations, STORE_DIGESTS);
+    }
+    return found;
 }
 
 void store_index_note_digest(json_t *index, const char *digest, const char *text)

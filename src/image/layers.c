@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/scope.h"
+#include "base/user_namespace.h"
 #include "image/store.h"
 
 #define PARALLEL 2 /* layers that are unpacked at a time */
@@ -16,13 +17,7 @@
 
 bool store_uses_user_xattrs(void)
 {
-    if (geteuid() != 0)
-        return true;
-    /* "0 0 4294967295": not in a user namespace. */
-    scope_free char *map = file_read_all(AT_FDCWD, "/proc/self/uid_map", 4096, NULL, NULL);
-    unsigned long inside = 1, outside = 1, count = 0;
-    return !map || sscanf(map, "%lu %lu %lu", &inside, &outside, &count) != 3 || inside != 0 ||
-           outside != 0 || count != 4294967295ul;
+    return geteuid() != 0 || !user_namespace_is_first();
 }
 
 bool store_layer_exists(struct image_store *store, const char *chain_id)
@@ -30,32 +25,34 @@ bool store_layer_exists(struct image_store *store, const char *chain_id)
     return faccessat(store->fd, store_layer_path(chain_id).text, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-int64_t store_layer_size(struct image_store *store, const char *chain_id)
+json_t *store_layer_info(struct image_store *store, const char *chain_id)
 {
-    int64_t size = -1;
     size_t length;
     scope_free char *text = file_read_all(store->fd, store_layer_info_path(chain_id, false).text,
                                           INFO_LIMIT, &length, NULL);
     if (!text)
         text = file_read_all(store->fd, store_layer_info_path(chain_id, true).text, INFO_LIMIT,
                              &length, NULL);
-    if (!text)
-        return -1;
-    json_t *info = json_loadb(text, length, 0, NULL);
-    json_t *member = json_object_get(info, "size");
-    if (json_is_integer(member))
-        size = json_integer_value(member);
+    return text ? json_loadb(text, length, 0, NULL) : NULL;
+}
+
+int64_t store_layer_size(struct image_store *store, const char *chain_id)
+{
+    json_t *info = store_layer_info(store, chain_id);
+    json_t *size = json_object_get(info, "size");
+    int64_t bytes = json_is_integer(size) ? json_integer_value(size) : -1;
     json_decref(info);
-    return size;
+    return bytes;
 }
 
 int store_layer_place(struct image_store *store, const char *directory, const char *chain_id,
-                      const char *diff_id, int64_t size, int64_t entries, struct error *err)
+                      const char *diff_id, const struct archive_extract_result *result,
+                      struct error *err)
 {
     if (store_layer_exists(store, chain_id))
         return 1;
     json_t *info = json_pack("{s:s, s:s, s:I, s:I}", "chain_id", chain_id, "diff_id", diff_id,
-                             "size", (json_int_t)size, "entries", (json_int_t)entries);
+                             "size", (json_int_t)result->bytes, "names", (json_int_t)result->names);
     scope_free char *text = json_dumps(info, JSON_COMPACT);
     json_decref(info);
     unlinkat(store->fd, store_layer_info_path(chain_id, false).text, 0);
@@ -77,6 +74,37 @@ void store_layers_settle(struct image_store *store, const struct image *image)
         renameat(store->fd, store_layer_info_path(chain, true).text, store->fd,
                  store_layer_info_path(chain, false).text);
     }
+}
+
+static int list_fresh(struct image_store *store, json_t *names, struct error *err)
+{
+    int fd = openat(store->fd, "layer-info", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    scope_closedir DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+    if (!stream)
+        return error_set(err, errno, "image store %s: can't read layer-info", store->directory);
+    for (struct dirent *entry; (entry = readdir(stream));)
+        if (strlen(entry->d_name) == STORE_LAYER_NAME_SIZE - 1 + strlen(".fresh") &&
+            strcmp(entry->d_name + STORE_LAYER_NAME_SIZE - 1, ".fresh") == 0)
+            json_array_append_new(names, json_stringn(entry->d_name, STORE_LAYER_NAME_SIZE - 1));
+    return 0;
+}
+
+int store_layers_settle_all(struct image_store *store, struct error *err)
+{
+    json_t *names = json_array(), *name;
+    size_t i;
+    int status = list_fresh(store, names, err);
+    if (status == 0 && json_array_size(names) > 0)
+        status = store_synchronise(store, err);
+    if (status == 0)
+        json_array_foreach(names, i, name)
+        {
+            scope_free char *chain = memory_format("sha256:%s", json_string_value(name));
+            renameat(store->fd, store_layer_info_path(chain, true).text, store->fd,
+                     store_layer_info_path(chain, false).text);
+        }
+    json_decref(names);
+    return status;
 }
 
 /* ---- Directories that no entry described ---- */
@@ -236,6 +264,21 @@ static int unpack_missing(struct image_store *store, const struct image *image, 
     return 0;
 }
 
+/* Overlayfs looks for no mark on the root of a layer: what is below such a one is left away. */
+static void drop_hidden(struct image_layers *layers)
+{
+    const char *key = layers->user_xattrs ? "user.overlay.opaque" : "trusted.overlay.opaque";
+    char value[2];
+    size_t visible = 1;
+    while (visible < layers->count &&
+           getxattr(layers->directories[visible - 1], key, value, sizeof value) != 1)
+        visible++;
+    for (; layers->count > visible; layers->count--) {
+        free(layers->directories[layers->count - 1]);
+        free(layers->names[layers->count - 1]);
+    }
+}
+
 int image_layers(struct image_store *store, const struct image *image, struct image_layers *layers,
                  struct error *err)
 {
@@ -256,5 +299,6 @@ int image_layers(struct image_store *store, const struct image *image, struct im
         image_layers_release(layers);
         return -1;
     }
+    drop_hidden(layers);
     return 0;
 }

@@ -195,7 +195,7 @@ bool store_set_has(const struct store_set *set, const char *digest)
     return json_object_get(set->members, digest) != NULL;
 }
 
-static int read_pull(struct image_store *store, const char *name, struct store_set *blobs,
+int store_lease_read(struct image_store *store, const char *name, struct store_set *blobs,
                      struct store_set *layers, struct error *err)
 {
     scope_free char *path = memory_format("leases/%s", name);
@@ -232,8 +232,8 @@ static void add_image(struct image_store *store, const char *manifest, const cha
     }
 }
 
-int store_lease_roots(struct image_store *store, struct store_set *blobs, struct store_set *layers,
-                      struct error *err)
+int store_lease_roots(struct image_store *store, bool drop, struct store_set *blobs,
+                      struct store_set *layers, struct error *err)
 {
     scope_closedir DIR *stream = open_leases(store, err);
     if (!stream)
@@ -242,9 +242,10 @@ int store_lease_roots(struct image_store *store, struct store_set *blobs, struct
     while ((entry = readdir(stream))) {
         const char *name = entry->d_name;
         if (strncmp(name, "pull.", 5) == 0) {
-            if (!store_lease_is_alive(store, name))
+            bool alive = store_lease_is_alive(store, name);
+            if (!alive && drop)
                 unlinkat(dirfd(stream), name, 0);
-            else if (read_pull(store, name, blobs, layers, err) < 0)
+            else if (alive && store_lease_read(store, name, blobs, layers, err) < 0)
                 return -1;
         } else if (strncmp(name, "keep.", 5) == 0) {
             json_t *lease = read_lease(store, name);

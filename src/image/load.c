@@ -19,6 +19,10 @@ static int name_image(struct load *load, struct image *image, json_t *names, str
     json_t *name;
     size_t i;
     load->loaded++;
+    store_set_add(&load->used, image->manifest_digest);
+    store_set_add(&load->used, image->id);
+    for (i = 0; i < image->layer_count; i++)
+        store_set_add(&load->used, image->layers[i].digest);
     json_array_foreach(names, i, name)
     {
         struct reference reference;
@@ -249,8 +253,21 @@ static int load_found(struct load *load, struct error *err)
     return status;
 }
 
-int image_load(struct image_store *store, int fd, const struct image_load_options *options,
-               struct error *err)
+/* Of an archive for several platforms only one is loaded. */
+static bool has_unused_blobs(const struct load *load)
+{
+    const char *path;
+    json_t *blob;
+    json_object_foreach(
+        load->blobs, path,
+        blob) if (!store_set_has(&load->used,
+                                 json_string_value(json_object_get(blob, "digest")))) return true;
+    return false;
+}
+
+/* 1: it has more than its images need. */
+static int load_archive(struct image_store *store, int fd, const struct image_load_options *options,
+                        struct error *err)
 {
     scope_image_lease struct image_lease *lease = NULL;
     struct error unheard = {0};
@@ -265,8 +282,20 @@ int image_load(struct image_store *store, int fd, const struct image_load_option
     int status = load_read(&load, fd, err ? err : &unheard);
     if (status == 0)
         status = load_found(&load, err);
+    if (status == 0 && has_unused_blobs(&load))
+        status = 1;
+    json_decref(load.used.members);
     json_decref(load.blobs);
     json_decref(load.documents);
     json_decref(load.links);
     return status;
+}
+
+int image_load(struct image_store *store, int fd, const struct image_load_options *options,
+               struct error *err)
+{
+    int status = load_archive(store, fd, options, err);
+    if (status != 0)
+        store_collect_rest(store);
+    return status < 0 ? -1 : 0;
 }

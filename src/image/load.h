@@ -8,10 +8,11 @@ struct load {
     struct image_store *store;
     struct image_lease *lease;
     const struct image_load_options *options;
-    json_t *blobs;     /* path → {"digest", "size"}: what went into the store */
-    json_t *documents; /* path → text: small files that didn't */
-    json_t *links;     /* path → path */
-    size_t loaded;     /* images */
+    json_t *blobs;         /* path → {"digest", "size"}: what went into the store */
+    json_t *documents;     /* path → text: small files that didn't */
+    json_t *links;         /* path → path */
+    size_t loaded;         /* images */
+    struct store_set used; /* blobs that they need */
 };
 
 /* Reads the archive: fills the three maps. */

@@ -115,6 +115,7 @@ static int read_manifest(const json_t *manifest, struct image_descriptor *config
         if (read_descriptor(json_array_get(list, *count), &(*layers)[*count], "layer", err) < 0) {
             image_descriptors_free(*layers, *count + 1);
             *layers = NULL;
+            *count = 0;
             return -1;
         }
     return 0;

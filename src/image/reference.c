@@ -235,7 +235,10 @@ static const char *print_familiar(const struct reference *reference, bool ends,
                                   char text[REFERENCE_TEXT_SIZE])
 {
     bool usual = strcmp(reference->domain, REFERENCE_DEFAULT_DOMAIN) == 0;
-    const char *path = reference->path;
+    const char *path = reference->path, *slash = strchr(path, '/');
+    /* "docker.io/a.b/c" without its domain would be another one. */
+    if (slash && is_domain(path, (size_t)(slash - path)))
+        usual = false;
     if (usual && strncmp(path, "library/", 8) == 0 && !strchr(path + 8, '/'))
         path += 8;
     return print(reference, usual ? "" : reference->domain, path, ends, text);

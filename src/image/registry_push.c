@@ -343,8 +343,7 @@ int registry_client_push(struct image_store *store, const char *name,
     image_list_release(&push.all);
     image_lease_end(scope_take_pointer(lease));
     /* Layers that were compressed anew belong to no image here. */
-    struct error unclean = {0};
-    if (options->compression != IMAGE_COMPRESSION_NONE && store_sweep(store, &unclean) < 0)
-        warnings_say(options->warnings, &unclean);
+    if (options->compression != IMAGE_COMPRESSION_NONE)
+        store_collect_rest(store);
     return status;
 }

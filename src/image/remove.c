@@ -42,13 +42,25 @@ static const struct image_lease_holder *find_holder(const struct holders *holder
     return NULL;
 }
 
+/* The part of a name or digest before its tag or digest. Another program may have named an image in
+ * the layout in any way. */
+static size_t repository_length(const char *name)
+{
+    const char *slash = strrchr(name, '/');
+    return (size_t)(slash ? slash - name : 0) + strcspn(slash ? slash : name, ":@");
+}
+
+static bool is_same_repository(const char *name, const char *other)
+{
+    size_t length = repository_length(name);
+    return repository_length(other) == length && memcmp(name, other, length) == 0;
+}
+
 static bool has_several_repositories(const struct image *image)
 {
-    for (size_t i = 1; i < image->name_count; i++) {
-        size_t length = (size_t)(strrchr(image->names[0], ':') - image->names[0]);
-        if (strncmp(image->names[i], image->names[0], length + 1) != 0)
+    for (size_t i = 1; i < image->name_count; i++)
+        if (!is_same_repository(image->names[i], image->names[0]))
             return true;
-    }
     return false;
 }
 
@@ -77,6 +89,37 @@ static int check_holder(const struct image *image, const struct holders *holders
                      text, holder->label, holder->owner);
 }
 
+/* One of several names goes, and with the last in a repository its digests. */
+static void untag(json_t *index, const struct image *image, const char *name,
+                  struct image_removal *removal)
+{
+    note_untagged(removal, name);
+    store_index_untag(index, name);
+    for (size_t i = 0; i < image->name_count; i++)
+        if (strcmp(image->names[i], name) != 0 && is_same_repository(image->names[i], name))
+            return;
+    for (size_t i = 0; i < image->digest_count; i++)
+        if (is_same_repository(image->digests[i], name) &&
+            store_index_forget_digest(index, image->digests[i]))
+            note_untagged(removal, image->digests[i]);
+}
+
+/* 1: "repository@digest" was one of several names; it is gone. */
+static int remove_digest(json_t *index, const struct image *image,
+                         const struct reference *reference, struct image_removal *removal,
+                         struct error *err)
+{
+    char repository[REFERENCE_TEXT_SIZE];
+    if (image->name_count == 0 && image->digest_count <= 1)
+        return 0;
+    scope_free char *name = memory_format(
+        "%s@%s", reference_format_repository(reference, repository), reference->digest);
+    if (!store_index_forget_digest(index, name))
+        return error_set(err, 0, "image %s has other names (remove it by those)", name);
+    note_untagged(removal, name);
+    return 1;
+}
+
 /* Takes names off, and the image out with the last. */
 static int remove_from_index(struct image_store *store, json_t *index, const struct image *image,
                              const char *text, bool by_name, bool force,
@@ -88,7 +131,12 @@ static int remove_from_index(struct image_store *store, json_t *index, const str
     char formatted[REFERENCE_TEXT_SIZE];
     if (by_name) {
         name = text;
-        if (reference_parse(text, &reference, NULL) == 0 && !*reference.digest) {
+        bool valid = reference_parse(text, &reference, NULL) == 0;
+        int done =
+            valid && *reference.digest ? remove_digest(index, image, &reference, removal, err) : 0;
+        if (done != 0)
+            return done < 0 ? -1 : 0;
+        if (valid) {
             reference_default_tag(&reference);
             name = reference_format(&reference, formatted);
         }
@@ -96,8 +144,7 @@ static int remove_from_index(struct image_store *store, json_t *index, const str
             name = store_index_find(index, text) ? text : NULL;
     }
     if (name && image->name_count > 1) {
-        note_untagged(removal, name);
-        store_index_untag(index, name);
+        untag(index, image, name, removal);
         return 0;
     }
     if (!by_name && has_several_repositories(image) && !force)
@@ -154,18 +201,19 @@ int image_remove(struct image_store *store, const char *text, bool force,
                  struct image_removal *removal, struct error *err)
 {
     int status = -1;
-    struct holders holders;
-    if (image_lease_list(store, &holders.list, &holders.count, err) < 0)
-        return -1;
+    struct holders holders = {0};
     {
         scope_close int lock = store_lock(store, STORE_LOCK_EXCLUSIVE, err);
         json_t *index = lock < 0 ? NULL : store_index_read(store, err);
-        if (index)
+        if (index && image_lease_list(store, &holders.list, &holders.count, err) == 0)
             status = remove_locked(store, index, text, force, &holders, removal, err);
         json_decref(index);
     }
     image_lease_holders_free(holders.list, holders.count);
-    return status < 0 ? -1 : store_empty_trash(store, err);
+    if (status < 0 || store_empty_trash(store, err) < 0)
+        return -1;
+    store_make_reserve(store);
+    return 0;
 }
 
 static void prune_images(struct image_store *store, json_t *index,
@@ -188,26 +236,35 @@ static void prune_images(struct image_store *store, json_t *index,
     }
 }
 
+static int prune_locked(struct image_store *store, json_t *index,
+                        const struct image_prune_options *options, const struct holders *holders,
+                        struct image_removal *removal, struct error *err)
+{
+    size_t before = removal->deleted_count;
+    if (options)
+        prune_images(store, index, options, holders, removal);
+    if (removal->deleted_count > before && store_index_write(store, index, err) < 0)
+        return -1;
+    if (store_collect(store, index, true, removal, err) < 0)
+        return -1;
+    return store_layers_settle_all(store, err);
+}
+
 int image_prune(struct image_store *store, const struct image_prune_options *options,
                 struct image_removal *removal, struct error *err)
 {
     int status = -1;
-    struct holders holders;
-    if (image_lease_list(store, &holders.list, &holders.count, err) < 0)
-        return -1;
+    struct holders holders = {0};
     {
         scope_close int lock = store_lock(store, STORE_LOCK_EXCLUSIVE, err);
         json_t *index = lock < 0 ? NULL : store_index_read(store, err);
-        if (index) {
-            size_t before = removal->deleted_count;
-            if (options)
-                prune_images(store, index, options, &holders, removal);
-            status = removal->deleted_count > before ? store_index_write(store, index, err) : 0;
-            if (status == 0)
-                status = store_collect(store, index, true, removal, err);
-            json_decref(index);
-        }
+        if (index && image_lease_list(store, &holders.list, &holders.count, err) == 0)
+            status = prune_locked(store, index, options, &holders, removal, err);
+        json_decref(index);
     }
     image_lease_holders_free(holders.list, holders.count);
-    return status < 0 ? -1 : store_empty_trash(store, err);
+    if (status < 0 || store_empty_trash(store, err) < 0)
+        return -1;
+    store_make_reserve(store);
+    return 0;
 }

@@ -17,17 +17,17 @@ struct removal {
 
 static int remove_entry(struct removal *removal, int parent, const char *name, int depth);
 
-static void name_moved(char name[32], unsigned int number)
+static void name_moved(char name[40], unsigned int number)
 {
-    snprintf(name, 32, ".hull-deep.%u", number);
+    snprintf(name, 40, ".hull-deep.%d.%u", (int)getpid(), number);
 }
 
 static int move_up(struct removal *removal, int parent, const char *name)
 {
-    char place[32];
+    char place[40];
     name_moved(place, removal->moved);
     if (renameat(parent, name, removal->top, place) < 0)
-        return -1;
+        return errno == ENOENT ? 0 : -1;
     removal->moved++;
     return 0;
 }
@@ -39,7 +39,7 @@ static int empty_directory(struct removal *removal, int parent, const char *name
     if (fd < 0 && errno == EACCES && fchmodat(parent, name, 0700, 0) == 0)
         fd = openat(parent, name, flags);
     if (fd < 0)
-        return -1;
+        return errno == ENOENT ? 0 : -1;
     /* Its owner may have forbidden itself to write; root doesn't care. */
     if (geteuid() != 0)
         fchmod(fd, 0700);
@@ -56,13 +56,14 @@ static int empty_directory(struct removal *removal, int parent, const char *name
     return 0;
 }
 
+/* Somebody else may remove the same tree: what is gone is as it should be. */
 static int remove_entry(struct removal *removal, int parent, const char *name, int depth)
 {
     if (unlinkat(parent, name, 0) == 0 || errno == ENOENT)
         return 0;
     if (errno != EISDIR && errno != EPERM)
         return -1;
-    if (unlinkat(parent, name, AT_REMOVEDIR) == 0)
+    if (unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
         return 0;
     if (errno != ENOTEMPTY && errno != EEXIST)
         return -1;
@@ -70,7 +71,7 @@ static int remove_entry(struct removal *removal, int parent, const char *name, i
         return move_up(removal, parent, name);
     if (empty_directory(removal, parent, name, depth) < 0)
         return -1;
-    return unlinkat(parent, name, AT_REMOVEDIR);
+    return unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT ? 0 : -1;
 }
 
 int store_remove_tree(int directory, const char *name, struct error *err)
@@ -78,7 +79,7 @@ int store_remove_tree(int directory, const char *name, struct error *err)
     struct removal removal = {.top = directory};
     int result = remove_entry(&removal, directory, name, 0);
     for (unsigned int i = 0; result == 0 && i < removal.moved; i++) {
-        char moved[32];
+        char moved[40];
         name_moved(moved, i);
         result = remove_entry(&removal, directory, moved, 0);
     }

@@ -76,8 +76,11 @@ static int write_blob(struct saver *saver, const char *digest)
     if (store_set_has(&saver->written, digest))
         return 0;
     store_set_add(&saver->written, digest);
-    if (image_blob_have(saver->store, saver->lease, digest, -1, saver->err) < 0)
+    /* On a full disk it can't be held, but be read. */
+    if (image_blob_have(saver->store, saver->lease, digest, -1, saver->err) < 0 &&
+        saver->err->code != ENOSPC && saver->err->code != EDQUOT)
         return -1;
+    saver->err->text[0] = '\0';
     scope_close int fd = image_blob_open(saver->store, digest, &size, saver->err);
     struct store_path path = store_blob_path(digest);
     if (fd < 0 || write_header(saver, path.text, AE_IFREG, size) < 0)
@@ -174,6 +177,30 @@ static int save_image(struct saver *saver, const char *asked)
     return 0;
 }
 
+/* A repository without a tag means all its images, as for docker; else it is one. */
+static int save_asked(struct saver *saver, const char *asked)
+{
+    struct reference reference;
+    char repository[REFERENCE_TEXT_SIZE];
+    bool valid = reference_parse(asked, &reference, NULL) == 0;
+    if (!valid || *reference.tag || *reference.digest)
+        return save_image(saver, asked);
+    reference_format_repository(&reference, repository);
+    size_t length = strlen(repository), i, found = 0;
+    json_t *index = store_index_read(saver->store, saver->err), *element;
+    int status = index ? 0 : -1;
+    json_array_foreach(json_object_get(index, "manifests"), i, element)
+    {
+        const char *name = store_index_name(element);
+        if (status < 0 || strncmp(name, repository, length) != 0 || name[length] != ':')
+            continue;
+        found++;
+        status = save_image(saver, name);
+    }
+    json_decref(index);
+    return status < 0 || found > 0 ? status : save_image(saver, asked);
+}
+
 static int save_all(struct saver *saver, const char *const *names, size_t count,
                     enum image_archive_format format)
 {
@@ -188,7 +215,7 @@ static int save_all(struct saver *saver, const char *const *names, size_t count,
         if (write_header(saver, directories[i], AE_IFDIR, 0) < 0)
             return -1;
     for (size_t i = 0; i < count; i++)
-        if (save_image(saver, names[i]) < 0)
+        if (save_asked(saver, names[i]) < 0)
             return -1;
     json_t *layout = json_pack("{s:s}", "imageLayoutVersion", "1.0.0");
     json_t *index = json_pack("{s:i, s:s, s:O}", "schemaVersion", 2, "mediaType",

@@ -15,6 +15,7 @@
 #include "base/scope.h"
 
 #define LAYOUT "{\"imageLayoutVersion\": \"1.0.0\"}\n"
+#define RESERVE_SIZE (128 << 10)
 #define EMPTY_INDEX "{\"schemaVersion\": 2, \"manifests\": []}\n"
 
 static const char *const directories[] = {"blobs",      "blobs/sha256", "ingest", "layers",
@@ -94,6 +95,16 @@ int store_replace_file(struct image_store *store, const char *path, const void *
     return 0;
 }
 
+void store_make_reserve(struct image_store *store)
+{
+    if (faccessat(store->fd, "reserve", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+        return;
+    scope_close int fd =
+        openat(store->fd, "reserve", O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd >= 0 && posix_fallocate(fd, 0, RESERVE_SIZE) != 0)
+        unlinkat(store->fd, "reserve", 0);
+}
+
 int store_move_to_trash(struct image_store *store, const char *path, struct error *err)
 {
     char place[64];
@@ -157,6 +168,7 @@ static int make_store(struct image_store *store, struct error *err)
                              "image store %s: its index.json is gone (restore it, or remove the "
                              "directory to begin anew)",
                              store->directory);
+    store_make_reserve(store);
     if (store_replace_file(store, "oci-layout", LAYOUT, strlen(LAYOUT), true, err) < 0)
         return -1;
     return store_replace_file(store, "index.json", EMPTY_INDEX, strlen(EMPTY_INDEX), true, err);
@@ -208,8 +220,10 @@ static int clean_after_boot(struct image_store *store, struct error *err)
             return -1;
         json_t *index = store_index_read(store, err);
         int result = index ? drop_fresh_layers(store, err) : -1;
+        /* A damaged image is no reason to open nothing any more: it couldn't be removed. Whoever
+         * removes or prunes is told. */
         if (result == 0)
-            result = store_collect(store, index, false, NULL, err);
+            store_collect(store, index, false, NULL, NULL);
         json_decref(index);
         if (result < 0)
             return -1;

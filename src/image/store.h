@@ -4,6 +4,7 @@
 
 #include <stdatomic.h>
 
+#include "image/archive.h"
 #include "image/digest.h"
 #include "image/image.h"
 
@@ -39,6 +40,9 @@ struct store_path store_layer_info_path(const char *chain_id, bool fresh);
  * returns. */
 int store_replace_file(struct image_store *store, const char *path, const void *bytes,
                        size_t length, bool durable, struct error *err);
+/* A file that takes some room, for store_index_write(): on a full disk nothing could be removed
+ * otherwise, as the index is written beside. Makes it if it is missing and there is room. */
+void store_make_reserve(struct image_store *store);
 /* Moves what is at path to a place of its own in unpack/, where it is removed by
  * store_empty_trash(); a missing one is borne. */
 int store_move_to_trash(struct image_store *store, const char *path, struct error *err);
@@ -51,7 +55,7 @@ int store_synchronise(struct image_store *store, struct error *err);
 
 /* index.json as it is: {"manifests": [...]}. NULL with the error. */
 json_t *store_index_read(struct image_store *store, struct error *err);
-/* Under the exclusive lock. */
+/* Under the exclusive lock. Uses the reserve where the disk is full. */
 int store_index_write(struct image_store *store, json_t *index, struct error *err);
 /* An element's name, or "". */
 const char *store_index_name(const json_t *element);
@@ -65,6 +69,8 @@ void store_index_add(json_t *index, const json_t *descriptor, const char *name);
 void store_index_drop(json_t *index, const char *digest);
 /* Adds "repository@digest" to every element of the manifest. */
 void store_index_note_digest(json_t *index, const char *digest, const char *text);
+/* Takes it off every element; whether one had it. */
+bool store_index_forget_digest(json_t *index, const char *text);
 
 /* Reads an image from its element of the index, names and digests of all elements with the same
  * id included. */
@@ -92,12 +98,15 @@ const char *store_format_time(int64_t time, char text[32]);
 
 /* The layer's recorded size, or -1 if it isn't unpacked. */
 int64_t store_layer_size(struct image_store *store, const char *chain_id);
+/* All that is recorded of it ("chain_id", "diff_id", "size", "names"), or NULL. */
+json_t *store_layer_info(struct image_store *store, const char *chain_id);
 bool store_layer_exists(struct image_store *store, const char *chain_id);
 /* Makes what is at directory (below the store) the layer; see image_unpack_commit(). Under the
- * shared lock, by whoever has a lease of it. 1: another one came first, and directory is still the
- * caller's. */
+ * shared lock, by whoever has a lease of it. 1: another one has come first, and directory is still
+ * where it was. */
 int store_layer_place(struct image_store *store, const char *directory, const char *chain_id,
-                      const char *diff_id, int64_t size, int64_t entries, struct error *err);
+                      const char *diff_id, const struct archive_extract_result *result,
+                      struct error *err);
 /* Directories that no entry described get the attributes that they have in the layers below. */
 int store_layer_inherit(struct image_store *store, int layer, char *const *implicit,
                         size_t implicit_count, const char (*parents)[IMAGE_DIGEST_SIZE],
@@ -110,6 +119,9 @@ int store_unpack_layers(struct image_store *store, struct image_lease *lease,
 bool store_uses_user_xattrs(void);
 /* The fresh layers of an image are on the disk now. */
 void store_layers_settle(struct image_store *store, const struct image *image);
+/* Brings all fresh layers onto the disk: those of whoever was killed before it did. Under the
+ * exclusive lock, after a collection. */
+int store_layers_settle_all(struct image_store *store, struct error *err);
 
 /* A pull's lease. */
 struct image_lease {
@@ -128,10 +140,13 @@ struct store_set {
 };
 void store_set_add(struct store_set *set, const char *digest);
 bool store_set_has(const struct store_set *set, const char *digest);
-/* Everything that leases hold, of blobs and of layers (chain ids). Removes the leases of processes
- * that are gone. Under the exclusive lock. */
-int store_lease_roots(struct image_store *store, struct store_set *blobs, struct store_set *layers,
-                      struct error *err);
+/* Everything that leases hold, of blobs and of layers (chain ids). Those of processes that are gone
+ * hold nothing; drop: they are removed. Under the exclusive lock. */
+int store_lease_roots(struct image_store *store, bool drop, struct store_set *blobs,
+                      struct store_set *layers, struct error *err);
+/* What a pull's lease, by its name, holds; nothing if it has just ended. */
+int store_lease_read(struct image_store *store, const char *name, struct store_set *blobs,
+                     struct store_set *layers, struct error *err);
 /* Whether a pull's lease, by its name, has a process. */
 bool store_lease_is_alive(struct image_store *store, const char *name);
 
@@ -140,8 +155,10 @@ bool store_lease_is_alive(struct image_store *store, const char *name);
 int store_collect(struct image_store *store, const json_t *index, bool partial,
                   struct image_removal *removal, struct error *err);
 
-/* The whole of it, but for partial blobs: what somebody who failed left. */
-int store_sweep(struct image_store *store, struct error *err);
+/* After something failed, or had more than was needed: collects what its lease held, so that a
+ * failure for want of room leaves as much of it as there was. Whatever prevents this, the next
+ * collection does it. */
+void store_collect_rest(struct image_store *store);
 
 /* Adds a line to one of the lists of a removal. */
 void store_removal_add(char ***list, size_t *count, const char *text);

@@ -167,7 +167,8 @@ static ssize_t next_piece(void *context, const void **bytes, struct error *err)
     pthread_mutex_unlock(&unpack->mutex);
     if (stopped)
         return error_set(err, 0, "stopped");
-    digest_update(&unpack->digest, *bytes, length);
+    if (length > 0)
+        digest_update(&unpack->digest, *bytes, length);
     return (ssize_t)length;
 }
 
@@ -415,29 +416,26 @@ static void name_chain(struct image_unpack *unpack, const char (*parents)[IMAGE_
     free(chain);
 }
 
-static int place_locked(struct image_unpack *unpack, const char (*parents)[IMAGE_DIGEST_SIZE],
-                        size_t parent_count, struct error *err)
-{
-    scope_close int held = store_lock(unpack->store, STORE_LOCK_SHARED, err);
-    if (held < 0)
-        return -1;
-    if (!*unpack->chain_id) {
-        name_chain(unpack, parents, parent_count);
-        if (store_lease_hold(unpack->lease, "layer", unpack->chain_id, err) < 0)
-            return -1;
-    }
-    return store_layer_place(unpack->store, unpack->place, unpack->chain_id, unpack->diff_id,
-                             unpack->result.bytes, unpack->result.entries, err);
-}
-
 static int place_layer(struct image_unpack *unpack, const char (*parents)[IMAGE_DIGEST_SIZE],
                        size_t parent_count, struct error *err)
 {
     if (store_layer_inherit(unpack->store, unpack->directory, unpack->result.implicit,
                             unpack->result.implicit_count, parents, parent_count, err) < 0)
         return -1;
-    int status = place_locked(unpack, parents, parent_count, err);
-    return status == 1 ? store_remove_tree(unpack->store->fd, unpack->place, err) : status;
+    int placed;
+    {
+        scope_close int held = store_lock(unpack->store, STORE_LOCK_SHARED, err);
+        if (held < 0)
+            return -1;
+        bool unknown = !*unpack->chain_id;
+        if (unknown)
+            name_chain(unpack, parents, parent_count);
+        if (unknown && store_lease_hold(unpack->lease, "layer", unpack->chain_id, err) < 0)
+            return -1;
+        placed = store_layer_place(unpack->store, unpack->place, unpack->chain_id, unpack->diff_id,
+                                   &unpack->result, err);
+    }
+    return placed == 1 ? store_remove_tree(unpack->store->fd, unpack->place, err) : placed;
 }
 
 int image_unpack_commit(struct image_unpack *unpack, const char (*parents)[IMAGE_DIGEST_SIZE],
