@@ -498,3 +498,51 @@ PYTHON
     has_no_interfaces
     client remove web
 }
+
+@test "users other than root: the way out and published ports, through pasta" {
+    command -v pasta >/dev/null || skip "no pasta (package passt)"
+    on_host mount -t tmpfs -o mode=755 tmpfs /mnt
+    on_host mknod -m 666 /mnt/tun c 10 200
+    on_host mount --bind /mnt/tun /dev/net/tun
+    directory=/mnt/hull
+    on_host install -d -o 12345 "$directory"
+    in_background on_host setpriv --reuid 12345 --regid 12345 --clear-groups \
+        unshare --user --map-root-user --mount sleep 600
+    keeper=''
+    find_keeper() { keeper=$(pgrep -u 12345 -g "${started[-1]}" sleep); }
+    wait_until 5 find_keeper
+    as_user() { nsenter --target "$keeper" --user --mount --net "$@"; }
+    user_client() {
+        as_user env NETWORK_ROOTLESS=1 "$HULL_BUILD/tests/helpers/network_client" "$directory" "$@"
+    }
+    user_client attach "$a" -N one -p 8080:80 -p 127.0.0.1:8081:81 >attachment
+    jq -e '.IPAddress == "10.210.0.2" and .Ports["80/tcp"][0].HostPort == "8080"' attachment
+    inside() { as_user nsenter --net="$directory/run/network/ns/$a" "$@"; }
+    serve_http inside -- 80
+    serve_http inside -- 81
+    serve_http in_world -- 80
+    serve_http on_host -- 70
+    get in_world -- http://203.0.113.1:8080/
+    get on_host -- http://127.0.0.1:8080/
+    get on_host -- http://127.0.0.1:8081/
+    run ! get in_world -- http://203.0.113.1:8081/ 1
+    [ "$(get inside -- http://203.0.113.2/)" = 203.0.113.1 ]
+    # the host's loopback is out of reach
+    run ! get inside -- http://10.210.0.1:70/ 1
+    run user_client attach "$b" -p 8080:80
+    [[ $output == *"is published by container 'one'"* ]]
+    run user_client attach "$b" -p 80:80
+    [[ $output == *"users other than root can't bind it"* ]]
+    run user_client attach "$b" -n web
+    [[ $output == *"run hull as root"* ]]
+    # pasta that was killed comes back with the next look
+    pasta=$(pgrep -u 12345 'pasta|passt')
+    kill -KILL "$pasta"
+    has_no_pasta() { [ -z "$(pgrep -r S,R -u 12345 'pasta|passt')" ]; }
+    wait_until 5 has_no_pasta
+    user_client reconcile "$a"
+    get in_world -- http://203.0.113.1:8080/
+    user_client detach "$a"
+    wait_until 5 has_no_pasta
+    run ! get on_host -- http://127.0.0.1:8080/ 1
+}
