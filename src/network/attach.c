@@ -7,6 +7,7 @@
 #include "base/scope.h"
 #include "network/network_internal.h"
 #include "network/publish.h"
+#include "network/rootless.h"
 
 /* What an attach works on. */
 struct attach {
@@ -195,6 +196,15 @@ static int record(struct attach *attach, struct error *err)
     return database_commit(&transaction, err);
 }
 
+/* The ports were free just now, and are bound again by pasta. */
+static int make_rootless(struct attach *attach, struct error *err)
+{
+    publication_release(&attach->publication);
+    if (attach->container.mode != NETWORK_MODE_BRIDGE)
+        return 0;
+    return rootless_start(attach->networks, &attach->container, err);
+}
+
 static int make(struct attach *attach, struct error *err)
 {
     const struct container_record *container = &attach->container;
@@ -205,6 +215,8 @@ static int make(struct attach *attach, struct error *err)
         namespace_make(networks, container->id, attach->request->user_namespace, err);
     if (namespace < 0)
         return -1;
+    if (networks->rootless)
+        return make_rootless(attach, err);
     for (size_t i = 0; i < container->endpoint_count; i++)
         if (endpoint_make(networks, container, i, &attach->records[i], namespace, err) < 0)
             return -1;
@@ -254,6 +266,8 @@ int network_attach(struct networks *networks, const struct network_request *requ
     struct attach attach = {.networks = networks, .request = request};
     *attachment = (struct network_attachment){0};
     if (check_request(request, err) < 0 ||
+        (networks->rootless && request->mode == NETWORK_MODE_BRIDGE &&
+         rootless_check(request, err) < 0) ||
         container_record_recover(networks, err) < 0 ||
         network_detach(networks, request->container_id, err) < 0)
         return error_wrap(err, "container %.12s", request->container_id);

@@ -11,6 +11,8 @@
 static int load_attached(struct networks *networks, const char *id,
                          struct container_record *container, struct error *err)
 {
+    if (networks->rootless)
+        return error_set(err, 0, "only root can connect containers to networks");
     int found = container_record_load(networks, id, container, err);
     if (found < 0)
         return -1;

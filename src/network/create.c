@@ -226,6 +226,8 @@ int network_create(struct networks *networks, const struct network_settings *set
     };
     if (check_name(settings->name, err) < 0)
         return -1;
+    if (networks->rootless)
+        return error_set(err, 0, "network '%s': only root can make networks", settings->name);
     if (settings->driver && *settings->driver && strcmp(settings->driver, "bridge") != 0)
         return error_set(err, 0, "network '%s': there is no driver '%s' (only bridge)",
                          settings->name, settings->driver);
