@@ -65,7 +65,10 @@ static size_t name_length(const char *authority)
 bool registry_http_is_insecure(const struct registry_http *http, const char *authority)
 {
     const struct registry_config_host *known = registry_config_find(http->config, authority);
-    if (registry_host_is_loopback(authority) || (known && known->insecure))
+    if (known && known->insecure)
+        return true;
+    /* Another machine's registry has no business on this one's loopback. */
+    if (registry_host_is_loopback(authority) && registry_host_is_loopback(http->host))
         return true;
     size_t length = name_length(authority);
     return http->insecure && length == name_length(http->host) &&

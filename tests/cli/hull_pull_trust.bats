@@ -102,6 +102,12 @@ pull() {
     [ "$status" = 1 ]
     [[ $output == *"192.0.2.1:5443 leads us from an encrypted connection to http://192.0.2.2:5445/blob"* ]]
     ! grep -q '^192.0.2.2' <<<"$log"
+    # Nor to what listens on this machine's loopback.
+    pull blob-http---127.0.0.1-5445
+    [ "$status" = 1 ]
+    pull token-http---127.0.0.1-5445
+    [ "$status" = 1 ]
+    ! grep -q '^127.0.0.1' <<<"$log"
     pull blob-http---192.0.2.1-5445
     [ "$status" = 0 ]
     secure
