@@ -216,6 +216,9 @@ int rules_update(struct networks *networks, struct error *err);
 int rules_update_locked(struct networks *networks, struct error *err);
 /* The whole table as nft(8) reads it; the caller frees. */
 char *rules_compose(struct networks *networks, struct error *err);
+/* 1: the table that has the network's rules is there; 0; -1. */
+int rules_are_current(struct networks *networks, const struct network_record *network,
+                      struct error *err);
 /* Runs commands of nft(8). */
 int rules_run(const char *commands, struct error *err);
 
@@ -224,6 +227,14 @@ int rules_run(const char *commands, struct error *err);
 /* Tells the resolver what names there are now; it is started if somebody needs it, and ends if
  * nobody does. */
 int resolver_update(struct networks *networks, struct error *err);
+
+/* ---- What is left over: reconcile.c ------------------------------------------------------------ */
+
+/* 1: the pinned namespace of that id has a record; 0; -1. */
+int reconcile_is_pin_recorded(struct networks *networks, const char *id, struct error *err);
+/* Interfaces at hull's bridges that are in no record; the caller frees *names. */
+int reconcile_find_interfaces(struct networks *networks, char (**names)[IF_NAMESIZE], size_t *count,
+                              struct error *err);
 
 /* ---- Texts: files.c --------------------------------------------------------------------------- */
 
