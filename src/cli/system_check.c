@@ -37,9 +37,15 @@ static int check_engine(struct engine *engine, struct error *err)
     return result < 0 ? -1 : count;
 }
 
+static int repair_images(struct image_store *images, struct error *err)
+{
+    scope_image_removal struct image_removal removal = {0};
+    return image_prune(images, NULL, &removal, err);
+}
+
 static int repair(struct engine *engine, struct image_store *images, struct error *err)
 {
-    return engine_reconcile(engine, false, err) == 0 ? image_store_tidy(images, err) : -1;
+    return engine_reconcile(engine, false, err) == 0 ? repair_images(images, err) : -1;
 }
 
 /* With all that is in the database. */
@@ -62,7 +68,7 @@ static int check_store(struct cli_context *context, struct error *err)
 {
     scope_image_store struct image_store *store = NULL;
     if (image_verb_open(context, &store, err) < 0 ||
-        (command_given(context->line, "repair") && image_store_tidy(store, err) < 0))
+        (command_given(context->line, "repair") && repair_images(store, err) < 0))
         return -1;
     return check_images(context, store, err);
 }
