@@ -7,17 +7,18 @@
  *     json.log json.log.1 …  what its program printed
  *     status                 the monitor's, as of the last start or end
  *
- * which is locked (flock) by who changes the container's course: start, remove and so on; and, since
- * it was started first, a directory RUN_ROOT/containers/ID, with what the monitor has there
+ * which is locked (flock) by who changes the container's course: start, remove and so on; and,
+ * since it was started first, a directory RUN_ROOT/containers/ID, with what the monitor has there
  * (monitor/monitor.h) and
  *
  *     config.json            the runtime configuration of the last start: this is the bundle
  *     hosts hostname resolv.conf     bound over those of /etc
  *
- * The first directory is made before the row, and removed after it: one without a row is what a killed hull
- * left, and engine_reconcile() removes it with all that goes by the same id (lease of the image,
- * uses of volumes, network). There is no daemon: what a container is doing is asked of its monitor,
- * and each function puts right what it finds wrong with the container that it is about.
+ * The first directory is made before the row, and removed after it: one without a row is what a
+ * killed hull left, and engine_reconcile() removes it with all that goes by the same id (lease of
+ * the image, uses of volumes, network). There is no daemon: what a container is doing is asked of
+ * its monitor, and each function puts right what it finds wrong with the container that it is
+ * about.
  *
  * Functions that take a name take the name, the id, or the beginning of one id alone. Errors that
  * docker answers with 404 have err->code ENOENT, those with 409 EEXIST or EBUSY. */
@@ -151,6 +152,8 @@ json_t *engine_inspect(struct engine *engine, const struct engine_container *con
                        struct error *err);
 /* The bytes that its upper directory takes. */
 int64_t engine_size(const struct engine_container *container);
+/* Those of any directory; 0 if it isn't there. */
+int64_t engine_measure(const char *directory);
 
 /* One more or one less network (network/network.h), at once if the container runs, and from the next
  * start on. */
@@ -182,6 +185,9 @@ int engine_check(struct engine *engine, json_t *findings, struct error *err);
  * resolved by openat2(2) and RESOLVE_IN_ROOT. */
 int engine_open_root(struct engine *engine, const struct engine_container *container, bool writable,
                      struct error *err);
+/* The same without what is mounted on it (volumes, /proc …), to be read: what export writes. */
+int engine_open_own_root(struct engine *engine, const struct engine_container *container,
+                         struct error *err);
 
 /* ---- Other programs of hull ---- */
 

@@ -212,9 +212,13 @@ static int make(struct attach *attach, struct error *err)
         return -1;
     if (attach->publication.count == 0)
         return 0;
-    return publication_start(networks, &attach->container, &attach->publication, err) < 0
-               ? -1
-               : rules_update(networks, err);
+    if (publication_start(networks, &attach->container, &attach->publication, err) < 0 ||
+        rules_update(networks, err) < 0)
+        return -1;
+    /* Here libnftables is loaded anyway. */
+    if (!attach->records[0].internal)
+        foreign_warn(networks, attach->records[0].interface);
+    return 0;
 }
 
 static int attach_recorded(struct attach *attach, struct network_attachment *attachment,

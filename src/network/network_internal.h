@@ -20,6 +20,7 @@ struct networks {
     char boot[40]; /* the kernel's boot id */
     int host_resolver; /* whether the host's is at a loopback address alone; -1: not known yet */
     bool rootless;
+    bool has_warned; /* of other firewalls: once is enough */
 };
 
 /* As error_set(), but the code is for the caller alone: the text says it better. */
@@ -221,6 +222,11 @@ int rules_are_current(struct networks *networks, const struct network_record *ne
                       struct error *err);
 /* Runs commands of nft(8). */
 int rules_run(const char *commands, struct error *err);
+/* Runs one that prints; the caller frees *text. */
+int rules_list(const char *command, char **text, struct error *err);
+
+/* Warns of firewalls that will drop what passes through the interface (foreign.c). */
+void foreign_warn(struct networks *networks, const char *interface);
 
 /* ---- The resolver: resolver.c -------------------------------------------------------------------- */
 
