@@ -260,4 +260,9 @@ int network_reconcile(struct networks *networks,
                       bool (*lives)(void *context, const char *container_id), void *context,
                       struct error *err);
 
+/* What network_reconcile() would put right, a line each, appended to the array. */
+int network_check(struct networks *networks,
+                  bool (*lives)(void *context, const char *container_id), void *context,
+                  json_t *findings, struct error *err);
+
 #endif
