@@ -155,8 +155,8 @@ int64_t engine_size(const struct engine_container *container);
 /* Those of any directory; 0 if it isn't there. */
 int64_t engine_measure(const char *directory);
 
-/* One more or one less network (network/network.h), at once if the container runs, and from the next
- * start on. */
+/* One more or one less network (network/network.h), at once if the container runs, and from the
+ * next start on. */
 struct network_endpoint_request;
 int engine_network_connect(struct engine *engine, const struct engine_container *container,
                            const struct network_endpoint_request *request, struct error *err);
