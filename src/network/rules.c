@@ -140,8 +140,7 @@ int rules_are_current(struct networks *networks, const struct network_record *ne
     return handle != 0 && handle == network->rules;
 }
 
-int rules_ensure(struct networks *networks, const struct network_record *network,
-                 struct error *err)
+int rules_ensure(struct networks *networks, const struct network_record *network, struct error *err)
 {
     int current = rules_are_current(networks, network, err);
     return current != 0 ? (current < 0 ? -1 : 0) : rules_update(networks, err);
