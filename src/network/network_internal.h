@@ -228,8 +228,7 @@ int rules_list(const char *command, char **text, struct error *err);
 /* Warns of firewalls that will drop what passes through the interface (foreign.c). */
 void foreign_warn(struct networks *networks, const char *interface);
 
-/* ---- The resolver: resolver.c
- * -------------------------------------------------------------------- */
+/* ---- The resolver: resolver.c ---- */
 
 /* Tells the resolver what names there are now; it is started if somebody needs it, and ends if
  * nobody does. */
