@@ -151,13 +151,13 @@ static int fail(struct networks *networks, const struct network_port *wanted, in
     const char *protocol = network_protocol_name(wanted->protocol);
     const char *address = *wanted->host_address ? wanted->host_address : "0.0.0.0";
     if (code == EADDRNOTAVAIL)
-        return error_set(err, code, "port %s:%d/%s: the host has no such address", address,
+        return error_set(err, 0, "port %s:%d/%s: the host has no such address", address,
                          wanted->host_first, protocol);
     if (code != EADDRINUSE)
         return error_set(err, code, "port %s:%d/%s: can't bind it", address, wanted->host_first,
                          protocol);
     if (wanted->host_first != wanted->host_last)
-        return error_set(err, code, "no port of %s:%d-%d/%s is free", address, wanted->host_first,
+        return error_set(err, 0, "no port of %s:%d-%d/%s is free", address, wanted->host_first,
                          wanted->host_last, protocol);
     scope_statement sqlite3_stmt *row = database_prepare(
         networks->database, err,
@@ -165,9 +165,9 @@ static int fail(struct networks *networks, const struct network_port *wanted, in
         " WHERE p.protocol = ? AND p.host_port = ? AND c.boot = ? AND c.state != 2",
         "iit", (long long)wanted->protocol, (long long)wanted->host_first, networks->boot);
     if (row && database_step(networks->database, row, NULL) == 1)
-        return error_set(err, code, "port %s:%d/%s is published by container '%s'", address,
+        return error_set(err, 0, "port %s:%d/%s is published by container '%s'", address,
                          wanted->host_first, protocol, database_text(row, 0));
-    return error_set(err, code, "port %s:%d/%s is used by a process of the host", address,
+    return error_set(err, 0, "port %s:%d/%s is used by a process of the host", address,
                      wanted->host_first, protocol);
 }
 
