@@ -58,7 +58,7 @@ nothing_left() {
     found=$(find "$root/containers" "$run_root/containers" "$run_root/oci" -mindepth 1 -maxdepth 1 \
         ! -name .seccomp ! -name skeleton 2>/dev/null || true)
     [ -z "$found" ] || { echo "left: $found" && return 1; }
-    found=$(grep -F "$BATS_TEST_TMPDIR" /proc/self/mounts | grep -v "$run_root/network" || true)
+    found=$(grep -F "${BATS_TEST_TMPDIR:-$BATS_FILE_TMPDIR}" /proc/self/mounts | grep -v "$run_root/network" || true)
     [ -z "$found" ] || { echo "mounted: $found" && return 1; }
 }
 
