@@ -91,9 +91,9 @@ static int write_archive(const struct side *source, const struct copy_options *o
 static void note(struct engine *engine, const struct side *side, const char *action)
 {
     if (side->name)
-        engine_emit(engine, "container", action, side->container.id,
-                    json_pack("{s:s, s:s}", "image", side->container.image, "name",
-                              side->container.name));
+        engine_emit(
+            engine, "container", action, side->container.id,
+            json_pack("{s:s, s:s}", "image", side->container.image, "name", side->container.name));
 }
 
 static int copy_between(struct cli_context *context, struct engine *engine, struct side *source,

@@ -19,6 +19,7 @@ struct cli_verb {
     struct command_verb command; /* first: the parser's tables point at it */
     /* 0, or -1 with the error that main prints; exit_status is then 125 unless it was set. */
     int (*run)(struct cli_context *context, struct error *err);
+    bool runs_as_user; /* needs no user namespace where the user isn't root */
 };
 
 extern const struct command_program cli_program;
@@ -69,6 +70,7 @@ extern const struct cli_verb cli_stats;
 extern const struct cli_verb cli_stop;
 extern const struct cli_verb cli_system_check;
 extern const struct cli_verb cli_system_df;
+extern const struct cli_verb cli_system_prune;
 extern const struct cli_verb cli_tag;
 extern const struct cli_verb cli_top;
 extern const struct cli_verb cli_unpause;

@@ -6,6 +6,7 @@
 
 #include "base/scope.h"
 #include "engine/attach.h"
+#include "engine/rootless.h"
 #include "engine/settings_internal.h"
 
 #define CONTAINER_MODE "container:"
@@ -17,6 +18,7 @@ struct networks *engine_networks(struct engine *engine, struct error *err)
             .database = &engine->database,
             .run_root = engine->run_root,
             .warnings = engine->warnings,
+            .rootless = rootless_is_active(),
         };
         if (network_open(&engine->networks, &options, err) < 0)
             return NULL;
@@ -203,8 +205,9 @@ int engine_network_attach(struct engine *engine, const struct engine_container *
     if (status == 0)
         status = engine_network_write_files(container, &result->attachment, err);
     if (status == 0)
-        result->files = memory_copy_string(
-            request.mode == NETWORK_MODE_CONTAINER ? other.run_directory : container->run_directory);
+        result->files =
+            memory_copy_string(request.mode == NETWORK_MODE_CONTAINER ? other.run_directory
+                                                                      : container->run_directory);
     network_ports_release(&ports);
     arena_release(&arena);
     return status;

@@ -16,6 +16,7 @@
 #include "base/memory.h"
 #include "base/remove_tree.h"
 #include "base/scope.h"
+#include "base/user_namespace.h"
 #include "engine/engine_internal.h"
 #include "engine/settings_internal.h"
 #include "engine/spec.h"
@@ -26,6 +27,21 @@
 #define CONFIG_LIMIT (16u << 20)
 
 /* ---- what it is to be ---- */
+
+static int check_state(struct engine *engine, const struct engine_container *container,
+                       struct error *err)
+{
+    struct monitor_status status = {0};
+    if (engine_status(engine, container, &status, err) < 0)
+        return -1;
+    enum monitor_state state = status.state;
+    monitor_status_release(&status);
+    if (state == MONITOR_PAUSED)
+        return error_set(err, 0, "container %s is paused: unpause it before exec", container->name);
+    if (state != MONITOR_RUNNING)
+        return error_set(err, 0, "container %s is not running", container->name);
+    return 0;
+}
 
 /* The container's own process, as its last start was configured. */
 static json_t *read_own_process(const struct engine_container *container, struct error *err)
@@ -120,6 +136,8 @@ static int describe_user(const struct engine_container *container,
     json_object_set_new(object, "uid", json_integer(user->uid));
     json_object_set_new(object, "gid", json_integer(user->gid));
     json_object_set_new(object, "additionalGids", groups);
+    if (!user_namespace_allows_groups())
+        return 0;
     json_array_append_new(groups, json_integer(user->gid));
     for (i = 0; i < user->group_count; i++)
         if (user->groups[i] != user->gid)
@@ -162,9 +180,8 @@ static int describe_program(const struct engine_exec *exec, json_t *process, str
     json_object_set_new(process, "terminal", json_boolean(exec->terminal));
     json_object_del(process, "consoleSize");
     if (exec->terminal && exec->rows && exec->columns)
-        json_object_set_new(
-            process, "consoleSize",
-            json_pack("{s:i, s:i}", "height", exec->rows, "width", exec->columns));
+        json_object_set_new(process, "consoleSize",
+                            json_pack("{s:i, s:i}", "height", exec->rows, "width", exec->columns));
     if (exec->privileged)
         describe_all_capabilities(process);
     return 0;
@@ -177,9 +194,9 @@ static int describe(struct engine *engine, const struct engine_container *contai
     struct spec_user user = {0};
     if (describe_program(exec, process, err) < 0)
         return -1;
-    if (exec->user && (engine_layers_find(engine, container, &layers, err) < 0 ||
-                       spec_look_up_user(layers.directories, layers.count + 1, exec->user, &user,
-                                         err) < 0))
+    if (exec->user &&
+        (engine_layers_find(engine, container, &layers, err) < 0 ||
+         spec_look_up_user(layers.directories, layers.count + 1, exec->user, &user, err) < 0))
         return -1;
     describe_environment(container, exec, &user, process);
     int status = exec->user ? describe_user(container, &layers, &user, process, err) : 0;
@@ -190,7 +207,8 @@ static int describe(struct engine *engine, const struct engine_container *contai
 json_t *engine_exec_describe(struct engine *engine, const struct engine_container *container,
                              const struct engine_exec *exec, struct error *err)
 {
-    json_t *process = read_own_process(container, err);
+    json_t *process =
+        check_state(engine, container, err) < 0 ? NULL : read_own_process(container, err);
     if (!process || describe(engine, container, exec, process, err) == 0)
         return process;
     json_decref(process);
@@ -283,9 +301,9 @@ static pid_t call_runtime(struct engine *engine, const struct engine_container *
     scope_free char *process = memory_format("%s/process.json", call->directory);
     scope_free char *pid_file = memory_format("%s/pid", call->directory);
     scope_free char *console = memory_format("%s/console", call->directory);
-    const char *words[20] = {program,    "--root",     engine->runtime_root, "--log", log,
-                             "--log-format", "json",   "exec",               "--detach",
-                             "--process",    process,  "--pid-file",         pid_file};
+    const char *words[20] = {
+        program, "--root",   engine->runtime_root, "--log", log,          "--log-format", "json",
+        "exec",  "--detach", "--process",          process, "--pid-file", pid_file};
     size_t count = 13;
     if (call->listener >= 0) {
         words[count++] = "--console-socket";
@@ -376,21 +394,6 @@ static pid_t finish_call(const struct engine_container *container, const struct 
         return -1;
     }
     return pid;
-}
-
-static int check_state(struct engine *engine, const struct engine_container *container,
-                       struct error *err)
-{
-    struct monitor_status status = {0};
-    if (engine_status(engine, container, &status, err) < 0)
-        return -1;
-    enum monitor_state state = status.state;
-    monitor_status_release(&status);
-    if (state == MONITOR_PAUSED)
-        return error_set(err, 0, "container %s is paused: unpause it before exec", container->name);
-    if (state != MONITOR_RUNNING)
-        return error_set(err, 0, "container %s is not running", container->name);
-    return 0;
 }
 
 /* docker's events: "exec_start: sh -c true" */

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -61,6 +61,9 @@ void engine_overlay_describe(const struct engine_container *container,
         .upper = layers->directories[0],
         .work = arena_format(arena, "%s/work", container->directory),
         .userxattr = layers->image.user_xattrs,
+        /* Whatever the kernel's default is: a directory that was renamed, or a file whose owner was
+         * changed, is to be in the upper directory as a whole, for `diff` and `commit`. */
+        .options = layers->image.user_xattrs ? NULL : "redirect_dir=off,metacopy=off",
         .lower = {.items = layers->directories + 1, .count = layers->count},
     };
 }
@@ -315,8 +318,8 @@ static int clone_process_root(const void *context, struct error *err)
         return -1;
     if (namespace < 0 || setns(namespace, CLONE_NEWNS) < 0)
         return error_set(err, errno, "can't join the container's mount namespace");
-    int fd = (int)syscall(SYS_open_tree, root, "",
-                          OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+    int fd =
+        (int)syscall(SYS_open_tree, root, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
     return fd >= 0 ? fd : error_set(err, errno, "can't take the container's root along");
 }
 

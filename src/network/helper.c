@@ -119,6 +119,10 @@ int helper_open(const struct helper *helper)
     /* Looked at while the descriptor holds the process: the number can't be another's since. */
     if (fd < 0 || network_process_start(helper->pid) != helper->start)
         return -1;
+    /* One that has ended, and whose parent doesn't care. */
+    struct pollfd ended = {.fd = fd, .events = POLLIN};
+    if (poll(&ended, 1, 0) == 1)
+        return -1;
     return scope_take_fd(&fd);
 }
 
