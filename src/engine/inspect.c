@@ -62,6 +62,7 @@ static json_t *describe_config(const struct engine_container *container)
     json_object_del(config, "NetworkingConfig");
     json_object_del(config, "Mounted");
     json_object_del(config, "platform");
+    json_object_del(config, "UsernsFirstId");
     set_default(config, "Hostname", json_sprintf("%.12s", container->id));
     set_default(config, "Domainname", json_string(""));
     set_default(config, "User", json_string(""));
