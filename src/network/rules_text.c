@@ -199,8 +199,8 @@ static int write_table(FILE *out, struct networks *networks, const struct networ
     /* route_localnet at the bridges is for answers only. */
     fprintf(out, "chain raw {\n"
                  "type filter hook prerouting priority raw; policy accept;\n"
-                 "iifname @bridges ip daddr 127.0.0.0/8 drop\n"
-                 "iifname @bridges ip saddr 127.0.0.0/8 drop\n"
+                 "ip daddr 127.0.0.0/8 iifname @bridges drop\n"
+                 "ip saddr 127.0.0.0/8 iifname @bridges drop\n"
                  "}\n");
     write_nat(out);
     write_masquerade(out, records, count);
