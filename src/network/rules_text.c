@@ -176,10 +176,12 @@ static void write_forward(FILE *out, const struct network_record *networks, size
                     networks[i].interface, networks[i].interface, networks[i].interface,
                     networks[i].interface);
     }
+    /* Other engines' bridges count on forwarding too, and have rules of their own. */
+    static const char guard[] = "meta iifkind != \"bridge\" meta oifkind != \"bridge\" drop";
     if (guard4)
-        fprintf(out, "meta nfproto ipv4 iifname != @bridges oifname != @bridges drop\n");
+        fprintf(out, "meta nfproto ipv4 %s\n", guard);
     if (guard6)
-        fprintf(out, "meta nfproto ipv6 iifname != @bridges oifname != @bridges drop\n");
+        fprintf(out, "meta nfproto ipv6 %s\n", guard);
     fprintf(out, "}\n");
 }
 
