@@ -96,8 +96,8 @@ static int change_begin(struct change *change, const struct engine_container *co
     change->lock = change->networks ? engine_lock(container, false, err) : -1;
     if (change->lock < 0)
         return -1;
-    int found = network_find(change->networks, network, change->network_id, &change->network_name,
-                             err);
+    int found =
+        network_find(change->networks, network, change->network_id, &change->network_name, err);
     if (found == 0) {
         error_set(err, 0, "network '%s' not found (hull network ls lists them)", network);
         err->code = ENOENT;
@@ -112,8 +112,7 @@ static int change_begin(struct change *change, const struct engine_container *co
     change->is_up = engine_is_up(&status) && status.state != MONITOR_RESTARTING;
     monitor_status_release(&status);
     if (is_private_mode(mode_of(&change->container)))
-        return error_set(err, 0,
-                         "container '%s' shares the network of %s, and can't have another",
+        return error_set(err, 0, "container '%s' shares the network of %s, and can't have another",
                          change->container.name, mode_of(&change->container));
     return 0;
 }
@@ -121,8 +120,7 @@ static int change_begin(struct change *change, const struct engine_container *co
 static int change_end(struct change *change, const struct network_attachment *attachment,
                       const char *action, struct error *err)
 {
-    if ((change->is_up &&
-         engine_network_write_files(&change->container, attachment, err) < 0) ||
+    if ((change->is_up && engine_network_write_files(&change->container, attachment, err) < 0) ||
         engine_row_set_settings(change->engine, &change->container, err) < 0)
         return -1;
     json_t *attributes = json_pack("{s:s, s:s, s:s}", "container", change->container.id, "name",
@@ -142,8 +140,8 @@ static int connect_to(struct change *change, const struct network_endpoint_reque
         is_network(change->networks, mode, change->network_id))
         return error_set(err, 0, "container '%s' is connected to network '%s' already",
                          change->container.name, change->network_name);
-    if (change->is_up && network_connect(change->networks, change->container.id, request,
-                                         &attachment, err) < 0)
+    if (change->is_up &&
+        network_connect(change->networks, change->container.id, request, &attachment, err) < 0)
         return -1;
     json_object_set_new(endpoints, change->network_name, describe_request(request));
     if (strcmp(mode, "none") == 0)
@@ -170,8 +168,7 @@ static void forget_network(struct change *change)
 {
     json_t *endpoints = endpoints_of(&change->container);
     const char *key;
-    bool was_mode =
-        is_network(change->networks, mode_of(&change->container), change->network_id);
+    bool was_mode = is_network(change->networks, mode_of(&change->container), change->network_id);
     while ((key = find_key(change->networks, endpoints, change->network_id)))
         json_object_del(endpoints, key);
     if (!was_mode)

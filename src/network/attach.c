@@ -119,10 +119,10 @@ static void fill_container(struct attach *attach)
     container->name = memory_copy_string(request->container_name ? request->container_name : "");
     container->mode = request->mode;
     container->state = CONTAINER_MAKING;
-    container->other = memory_copy_string(
-        request->mode == NETWORK_MODE_CONTAINER && request->other_container
-            ? request->other_container
-            : "");
+    container->other =
+        memory_copy_string(request->mode == NETWORK_MODE_CONTAINER && request->other_container
+                               ? request->other_container
+                               : "");
     container->settings = pack_settings(request);
 }
 
@@ -137,7 +137,8 @@ static int prepare_endpoints(struct attach *attach, struct error *err)
     attach->records = memory_allocate(count, sizeof *attach->records);
     container->endpoints = memory_allocate(count, sizeof *container->endpoints);
     for (size_t i = 0; i < count; i++) {
-        const struct network_endpoint_request *wanted = given ? &request->endpoints[i] : &by_default;
+        const struct network_endpoint_request *wanted =
+            given ? &request->endpoints[i] : &by_default;
         struct network_record *network = &attach->records[i];
         struct endpoint_record *endpoint = &container->endpoints[container->endpoint_count++];
         if (network_record_require(attach->networks, wanted->network, network, err) < 0)
@@ -186,7 +187,8 @@ static int record(struct attach *attach, struct error *err)
         publication_bind(attach->networks, request->ports, request->port_count, binding,
                          &attach->publication, err) < 0)
         return -1;
-    attach->container.ports = memory_allocate(attach->publication.count, sizeof(struct network_port));
+    attach->container.ports =
+        memory_allocate(attach->publication.count, sizeof(struct network_port));
     for (size_t i = 0; i < attach->publication.count; i++) {
         attach->container.ports[attach->container.port_count++] = attach->publication.ports[i];
         if (container_record_insert_port(attach->networks, attach->container.id, i,

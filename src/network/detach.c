@@ -78,8 +78,8 @@ static int detach(struct networks *networks, const char *id, struct error *err)
     if (found <= 0)
         return found;
     bool had_ports = container.port_count > 0;
-    if (helper_stop(&container.helper, err) < 0 || cut_off(networks, &container, err) < 0 || namespace_drop(networks, id, err) < 0 ||
-        forget(networks, &container, err) < 0)
+    if (helper_stop(&container.helper, err) < 0 || cut_off(networks, &container, err) < 0 ||
+        namespace_drop(networks, id, err) < 0 || forget(networks, &container, err) < 0)
         return -1;
     if (network_uses_resolver(networks, &container) && resolver_update(networks, err) < 0)
         return -1;

@@ -194,7 +194,8 @@ size_t dns_compose_name(const uint8_t *query, const struct dns_question *questio
     return (size_t)(at - out) + length;
 }
 
-/* ---- Reverse names ----------------------------------------------------------------------------- */
+/* ---- Reverse names -----------------------------------------------------------------------------
+ */
 
 static bool parse_reverse4(const char *name, struct dns_address *address)
 {

@@ -93,7 +93,8 @@ static char *compose_hosts(const struct container_record *record, const char *ho
     return text;
 }
 
-/* ---- resolv.conf ------------------------------------------------------------------------------ */
+/* ---- resolv.conf ------------------------------------------------------------------------------
+ */
 
 /* The host's file, taken apart as resolv.conf(5) says: later search and domain lines replace
  * earlier ones. */
@@ -180,8 +181,7 @@ static void write_servers(FILE *out, struct networks *networks,
         fprintf(out, "nameserver %s\n", NETWORK_RESOLVER);
         return;
     }
-    json_array_foreach(given, i, server)
-        fprintf(out, "nameserver %s\n", json_string_value(server));
+    json_array_foreach(given, i, server) fprintf(out, "nameserver %s\n", json_string_value(server));
     if (networks->rootless && record->mode == NETWORK_MODE_BRIDGE && json_array_size(given) == 0 &&
         host_resolver_is_local(networks))
         fprintf(out, "nameserver %s\n", ROOTLESS_RESOLVER);
@@ -200,8 +200,7 @@ static void write_words(FILE *out, const char *keyword, const json_t *given, con
     if (!any)
         return;
     fprintf(out, "%s", keyword);
-    json_array_foreach(given, i, word)
-        fprintf(out, " %s", json_string_value(word));
+    json_array_foreach(given, i, word) fprintf(out, " %s", json_string_value(word));
     if (json_array_size(given) == 0 && host && *host)
         fprintf(out, " %s", host);
     fprintf(out, "%s\n", more);

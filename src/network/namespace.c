@@ -96,7 +96,8 @@ static int make_in_child(const char *path, int user_namespace, struct error *err
     if (pid == 0) {
         close(finish[1]);
         if ((user_namespace <= 0 || setns(user_namespace, CLONE_NEWUSER) == 0) &&
-            unshare(CLONE_NEWNET) == 0 && set_up_loopback(NULL, NULL) == 0 && write(made[1], "", 1) == 1 && read(finish[0], &byte, 1) == 0)
+            unshare(CLONE_NEWNET) == 0 && set_up_loopback(NULL, NULL) == 0 &&
+            write(made[1], "", 1) == 1 && read(finish[0], &byte, 1) == 0)
             _exit(0);
         _exit(1);
     }
@@ -133,9 +134,8 @@ int namespace_make(const struct networks *networks, const char *id, int user_nam
     /* What stands there has no record, or this one wouldn't be new: its database was removed. */
     if (network_make_directories(networks, err) < 0 || namespace_drop(networks, id, err) < 0)
         return -1;
-    int result = user_namespace > 0 || networks->rootless
-                     ? make_in_child(path, user_namespace, err)
-                     : make_here(path, err);
+    int result = user_namespace > 0 || networks->rootless ? make_in_child(path, user_namespace, err)
+                                                          : make_here(path, err);
     return result < 0 ? -1 : namespace_open(networks, id, err);
 }
 

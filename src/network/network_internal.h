@@ -17,7 +17,7 @@ struct networks {
     /* The default bridge's interface and the nftables table are hull0 and hull for /run/hull; other
      * run roots on the same host have their own. */
     char bridge[IF_NAMESIZE], table[24];
-    char boot[40]; /* the kernel's boot id */
+    char boot[40];     /* the kernel's boot id */
     int host_resolver; /* whether the host's is at a loopback address alone; -1: not known yet */
     bool rootless;
     bool has_warned; /* of other firewalls: once is enough */
@@ -35,7 +35,7 @@ struct network_range {
     struct subnet subnet; /* family 0: none */
     struct subnet from;   /* where automatic addresses come from */
     struct address gateway;
-    bool chosen;       /* by the user: static addresses are allowed */
+    bool chosen;                     /* by the user: static addresses are allowed */
     char next[NETWORK_ADDRESS_SIZE]; /* the last address given, or "" */
 };
 
@@ -96,8 +96,8 @@ struct container_record {
     char *name;
     enum network_mode mode;
     enum container_state state;
-    char *other;      /* for NETWORK_MODE_CONTAINER, or "" */
-    json_t *settings; /* hostname, domainname, dns, searches, options, hosts */
+    char *other;          /* for NETWORK_MODE_CONTAINER, or "" */
+    json_t *settings;     /* hostname, domainname, dns, searches, options, hosts */
     struct helper maker;  /* who makes it */
     struct helper helper; /* hull-port or pasta, or pid 0 */
     struct endpoint_record *endpoints;
@@ -145,7 +145,8 @@ void network_endpoint_release(struct network_endpoint *endpoint);
 /* When the process began, in clock ticks since boot, or -1: with the pid a process's identity. */
 long long network_process_start(pid_t pid);
 
-/* ---- Making: endpoint.c, endpoint_address.c, namespace.c, bridge.c ---------------------------- */
+/* ---- Making: endpoint.c, endpoint_address.c, namespace.c, bridge.c ----------------------------
+ */
 
 /* Fills in what the request leaves open (addresses, MAC, names); in the caller's transaction. */
 int endpoint_prepare(struct networks *networks, const struct network_record *network,
@@ -191,7 +192,8 @@ int endpoint_reroute(const struct container_record *container, int namespace, st
 /* The endpoint's interfaces vanish before this returns. */
 int endpoint_remove(const struct endpoint_record *endpoint, struct error *err);
 
-/* ---- Facts: fact.c ---------------------------------------------------------------------------- */
+/* ---- Facts: fact.c ----------------------------------------------------------------------------
+ */
 
 /* A short text that outlives processes. Reading: "" if there is none; value has 64 bytes. */
 int network_fact_read(struct networks *networks, const char *key, char value[64],
@@ -226,13 +228,15 @@ int rules_list(const char *command, char **text, struct error *err);
 /* Warns of firewalls that will drop what passes through the interface (foreign.c). */
 void foreign_warn(struct networks *networks, const char *interface);
 
-/* ---- The resolver: resolver.c -------------------------------------------------------------------- */
+/* ---- The resolver: resolver.c
+ * -------------------------------------------------------------------- */
 
 /* Tells the resolver what names there are now; it is started if somebody needs it, and ends if
  * nobody does. */
 int resolver_update(struct networks *networks, struct error *err);
 
-/* ---- Texts: files.c --------------------------------------------------------------------------- */
+/* ---- Texts: files.c ---------------------------------------------------------------------------
+ */
 
 /* Whether it asks hull's own resolver for names: in networks of users, and where the host's servers
  * can't be reached from a container. */

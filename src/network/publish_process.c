@@ -38,8 +38,8 @@ static char *compose(const struct container_record *container,
             continue;
         descriptors[(*count)++] = publication->sockets[i];
         /* Port 1 of nowhere: in internal networks only, they are reserved and not served. */
-        fprintf(out, "%s %s %u\n", network_protocol_name(port->protocol), target ? target : "::",
-                target ? port->container_port : 1);
+        fprintf(out, "%s %s %u\n", network_protocol_name(port->protocol),
+                target ? target : "::", target ? port->container_port : 1);
     }
     fprintf(out, "end\n");
     fclose(out);

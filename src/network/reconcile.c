@@ -135,8 +135,8 @@ static int restore_helper(struct networks *networks, struct container_record *co
         return rootless_start(networks, container, err);
     if (container->port_count == 0)
         return 0;
-    if (publication_bind(networks, container->ports, container->port_count, "", &publication,
-                         err) < 0 ||
+    if (publication_bind(networks, container->ports, container->port_count, "", &publication, err) <
+            0 ||
         publication_start(networks, container, &publication, err) < 0)
         return -1;
     return 0;

@@ -62,8 +62,8 @@ static void add_ports(struct arguments *arguments, const struct container_record
         const struct network_port *port = &container->ports[i];
         if (port->protocol != protocol)
             continue;
-        scope_free char *text = memory_format("%s/%d:%d", port->host_address, port->host_first,
-                                              port->container_port);
+        scope_free char *text =
+            memory_format("%s/%d:%d", port->host_address, port->host_first, port->container_port);
         add(arguments, flag, text);
         any = true;
     }
@@ -128,8 +128,8 @@ static int run(const char *const *argv, struct error *err)
     scope_close int output_end = ends[0];
     if (pid < 0)
         return error_set(err, errno, "can't make a process");
-    scope_free char *output = file_read_all_fd(output_end, "pasta's output", OUTPUT_LIMIT, NULL,
-                                               NULL);
+    scope_free char *output =
+        file_read_all_fd(output_end, "pasta's output", OUTPUT_LIMIT, NULL, NULL);
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
@@ -156,8 +156,7 @@ static int record(struct networks *networks, struct container_record *container,
     return container_record_set_helper(networks, container->id, &container->helper, err);
 }
 
-int rootless_start(struct networks *networks, struct container_record *container,
-                   struct error *err)
+int rootless_start(struct networks *networks, struct container_record *container, struct error *err)
 {
     struct arguments arguments = {0};
     scope_free char *pid_file = memory_format("%s/pasta.%s", networks->directory, container->id);

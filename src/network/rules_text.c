@@ -107,23 +107,22 @@ static void write_maps(FILE *out, const struct maps *maps)
 
 static void write_nat(FILE *out)
 {
-    fprintf(out,
-            "chain publish {\n"
-            "dnat ip to ip daddr . meta l4proto . th dport map @published_at4\n"
-            "dnat ip to meta l4proto . th dport map @published4\n"
-            "dnat ip6 to ip6 daddr . meta l4proto . th dport map @published_at6\n"
-            "dnat ip6 to meta l4proto . th dport map @published6\n"
-            "}\n"
-            "chain prerouting {\n"
-            "type nat hook prerouting priority dstnat; policy accept;\n"
-            "meta l4proto { tcp, udp, sctp } fib daddr type local jump publish\n"
-            "}\n"
-            "chain output {\n"
-            "type nat hook output priority -100; policy accept;\n"
-            /* ::1 can't be routed out; hull-port serves it. */
-            "ip6 daddr ::1 accept\n"
-            "meta l4proto { tcp, udp, sctp } fib daddr type local jump publish\n"
-            "}\n");
+    fprintf(out, "chain publish {\n"
+                 "dnat ip to ip daddr . meta l4proto . th dport map @published_at4\n"
+                 "dnat ip to meta l4proto . th dport map @published4\n"
+                 "dnat ip6 to ip6 daddr . meta l4proto . th dport map @published_at6\n"
+                 "dnat ip6 to meta l4proto . th dport map @published6\n"
+                 "}\n"
+                 "chain prerouting {\n"
+                 "type nat hook prerouting priority dstnat; policy accept;\n"
+                 "meta l4proto { tcp, udp, sctp } fib daddr type local jump publish\n"
+                 "}\n"
+                 "chain output {\n"
+                 "type nat hook output priority -100; policy accept;\n"
+                 /* ::1 can't be routed out; hull-port serves it. */
+                 "ip6 daddr ::1 accept\n"
+                 "meta l4proto { tcp, udp, sctp } fib daddr type local jump publish\n"
+                 "}\n");
 }
 
 /* Also where a container asks for a port that its own network's container publishes: the answer
@@ -166,13 +165,15 @@ static void write_forward(FILE *out, const struct network_record *networks, size
     for (size_t i = 0; i < count; i++) {
         /* Within a bridge, packets come here where br_netfilter is loaded. */
         if (*networks[i].interface && networks[i].internal)
-            fprintf(out, "iifname \"%s\" oifname != \"%s\" drop\n"
-                         "oifname \"%s\" iifname != \"%s\" drop\n",
+            fprintf(out,
+                    "iifname \"%s\" oifname != \"%s\" drop\n"
+                    "oifname \"%s\" iifname != \"%s\" drop\n",
                     networks[i].interface, networks[i].interface, networks[i].interface,
                     networks[i].interface);
         else if (*networks[i].interface)
-            fprintf(out, "oifname \"%s\" iifname != \"%s\" ct status dnat accept\n"
-                         "oifname \"%s\" iifname != \"%s\" drop\n",
+            fprintf(out,
+                    "oifname \"%s\" iifname != \"%s\" ct status dnat accept\n"
+                    "oifname \"%s\" iifname != \"%s\" drop\n",
                     networks[i].interface, networks[i].interface, networks[i].interface,
                     networks[i].interface);
     }

@@ -52,10 +52,18 @@ static void subnets(void **state)
     static const struct {
         const char *text, *canonical;
     } samples[] = {
-        {"10.1.2.3/16", "10.1.0.0/16"}, {"0.0.0.0/0", "0.0.0.0/0"},  {"10.0.0.1/32", "10.0.0.1/32"},
-        {"fd00:1::7/64", "fd00:1::/64"}, {"::/0", "::/0"},           {"::1/128", "::1/128"},
-        {"10.0.0.0/33", NULL},          {"10.0.0.0/-1", NULL},       {"10.0.0.0", NULL},
-        {"10.0.0.0/", NULL},            {"fd00::/129", NULL},        {"10.0.0.0/8x", NULL},
+        {"10.1.2.3/16", "10.1.0.0/16"},
+        {"0.0.0.0/0", "0.0.0.0/0"},
+        {"10.0.0.1/32", "10.0.0.1/32"},
+        {"fd00:1::7/64", "fd00:1::/64"},
+        {"::/0", "::/0"},
+        {"::1/128", "::1/128"},
+        {"10.0.0.0/33", NULL},
+        {"10.0.0.0/-1", NULL},
+        {"10.0.0.0", NULL},
+        {"10.0.0.0/", NULL},
+        {"fd00::/129", NULL},
+        {"10.0.0.0/8x", NULL},
     };
     for (size_t i = 0; i < sizeof samples / sizeof *samples; i++) {
         struct subnet subnet;
@@ -75,9 +83,9 @@ static void containing_and_overlapping(void **state)
         const char *a, *b;
         bool overlap;
     } samples[] = {
-        {"10.0.0.0/8", "10.1.0.0/16", true},   {"10.1.0.0/16", "10.0.0.0/8", true},
-        {"10.0.0.0/16", "10.1.0.0/16", false}, {"10.0.0.0/24", "10.0.0.0/24", true},
-        {"0.0.0.0/0", "1.2.3.0/24", true},     {"0.0.0.0/0", "fd00::/64", false},
+        {"10.0.0.0/8", "10.1.0.0/16", true},    {"10.1.0.0/16", "10.0.0.0/8", true},
+        {"10.0.0.0/16", "10.1.0.0/16", false},  {"10.0.0.0/24", "10.0.0.0/24", true},
+        {"0.0.0.0/0", "1.2.3.0/24", true},      {"0.0.0.0/0", "fd00::/64", false},
         {"fd00::/48", "fd00:0:0:7::/64", true}, {"fd00::/64", "fd00:0:0:1::/64", false},
     };
     for (size_t i = 0; i < sizeof samples / sizeof *samples; i++) {
@@ -127,9 +135,10 @@ static void macs(void **state)
     link_format_mac(mac, text);
     assert_string_equal(text, "02:42:ac:11:00:0f");
     /* of many, of none, and what only looks like one */
-    static const char *const bad[] = {"01:00:5e:00:00:01", "ff:ff:ff:ff:ff:ff", "00:00:00:00:00:00",
-                                      "02:42:ac:11:00",    "02-42-ac-11-00-02", "2:42:ac:11:0:2:33",
-                                      "02:42:ac:11:00:0g", "02:42:ac:11:00:02:", ""};
+    static const char *const bad[] = {
+        "01:00:5e:00:00:01", "ff:ff:ff:ff:ff:ff",  "00:00:00:00:00:00",
+        "02:42:ac:11:00",    "02-42-ac-11-00-02",  "2:42:ac:11:0:2:33",
+        "02:42:ac:11:00:0g", "02:42:ac:11:00:02:", ""};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         if (link_parse_mac(bad[i], mac))
             fail_msg("'%s' is taken", bad[i]);
@@ -137,9 +146,8 @@ static void macs(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(addresses), cmocka_unit_test(subnets),
-        cmocka_unit_test(containing_and_overlapping), cmocka_unit_test(bytes),
-        cmocka_unit_test(macs)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(addresses), cmocka_unit_test(subnets),
+                                       cmocka_unit_test(containing_and_overlapping),
+                                       cmocka_unit_test(bytes), cmocka_unit_test(macs)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -140,8 +140,13 @@ static void reverse_names(void **state)
     assert_int_equal(address.length, 16);
     assert_int_equal(address.bytes[0], 0xfd);
     assert_int_equal(address.bytes[15], 1);
-    static const char *const bad[] = {"3.2.1.in-addr.arpa", "4.3.2.256.in-addr.arpa",
-                                      "4.3.2.1.in-addr.arpa.x", "ip6.arpa", "1.ip6.arpa", "web", ""};
+    static const char *const bad[] = {"3.2.1.in-addr.arpa",
+                                      "4.3.2.256.in-addr.arpa",
+                                      "4.3.2.1.in-addr.arpa.x",
+                                      "ip6.arpa",
+                                      "1.ip6.arpa",
+                                      "web",
+                                      ""};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         if (dns_parse_reverse(bad[i], &address))
             fail_msg("'%s' is taken", bad[i]);
