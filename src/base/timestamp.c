@@ -59,7 +59,8 @@ static bool take_offset(const char **at, int64_t *offset)
         return true;
     if (!take(at, '+') && !take(at, '-'))
         return false;
-    if (!take_digits(at, 2, 0, 23, &hours) || !take(at, ':') || !take_digits(at, 2, 0, 59, &minutes))
+    if (!take_digits(at, 2, 0, 23, &hours) || !take(at, ':') ||
+        !take_digits(at, 2, 0, 59, &minutes))
         return false;
     *offset = sign * (hours * 3600 + minutes * 60);
     return true;

@@ -91,7 +91,8 @@ static int prune(struct cli_context *context, struct engine *engine, struct erro
     filter.count = command_values(line, "filter", &filter.filters);
     if (filter_check(filter.filters, filter.count, "until label label!", err) < 0)
         return -1;
-    if (!command_given(line, "force") && !prompt_confirm("This will remove all stopped containers."))
+    if (!command_given(line, "force") &&
+        !prompt_confirm("This will remove all stopped containers."))
         return 0;
     if (prune_containers(context, engine, &filter, &bytes, err) < 0)
         return -1;

@@ -91,9 +91,9 @@ static int write_archive(const struct side *source, const struct copy_options *o
 static void note(struct engine *engine, const struct side *side, const char *action)
 {
     if (side->name)
-        engine_emit(engine, "container", action, side->container.id,
-                    json_pack("{s:s, s:s}", "image", side->container.image, "name",
-                              side->container.name));
+        engine_emit(
+            engine, "container", action, side->container.id,
+            json_pack("{s:s, s:s}", "image", side->container.image, "name", side->container.name));
 }
 
 static int copy_between(struct cli_context *context, struct engine *engine, struct side *source,
@@ -144,9 +144,10 @@ static int run_cp(struct cli_context *context, struct error *err)
 const struct cli_verb cli_cp = {
     .command = {.name = "cp",
                 .aliases = "container cp",
-                .arguments = "CONTAINER:SOURCE|SOURCE|- CONTAINER:DESTINATION|DESTINATION|-",
+                .arguments = "SOURCE DESTINATION",
                 .summary = "copy files into or out of a container",
                 .description =
+                    "One of SOURCE and DESTINATION is CONTAINER:PATH, the other a path here or -. "
                     "A directory is copied into DESTINATION if that is there, else it becomes "
                     "DESTINATION; of SOURCE/. only what is in it is copied. - is a tar archive, "
                     "on standard input or output.\n"

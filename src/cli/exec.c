@@ -132,9 +132,9 @@ static int run_attended(struct cli_context *context, struct engine *engine,
     int exit_code = 1;
     bool detached = false;
     int result = exec_relay_begin(&relay, err);
-    pid_t pid = result < 0 ? -1
-                           : engine_exec_start(engine, container, process, &relay.streams,
-                                               &exit_code, err);
+    pid_t pid =
+        result < 0 ? -1
+                   : engine_exec_start(engine, container, process, &relay.streams, &exit_code, err);
     if (pid < 0) {
         exec_relay_end(&relay);
         context->exit_status = exit_code;

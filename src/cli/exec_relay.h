@@ -13,8 +13,8 @@
 /* What the process gets are pipes or a terminal of its own, never the caller's: what it leaves
  * behind in the container can't read what is typed here later. */
 struct exec_relay {
-    bool interactive, terminal; /* -i, -t */
-    const char *detach_keys;    /* NULL: the default */
+    bool interactive, terminal;         /* -i, -t */
+    const char *detach_keys;            /* NULL: the default */
     struct engine_exec_streams streams; /* what the process gets */
 
     int master;  /* of its terminal, or -1 */

@@ -14,7 +14,10 @@
 #include "monitor/document.h"
 
 static const struct command_flag flags[] = {
-    {.name = "format", .letter = 'f', .argument = "TEMPLATE", .help = "print json or a Go template"},
+    {.name = "format",
+     .letter = 'f',
+     .argument = "TEMPLATE",
+     .help = "print json or a Go template"},
     {0},
 };
 
@@ -80,9 +83,8 @@ static void describe_machine(json_t *info)
     json_object_set_new(info, "OSType", json_string("linux"));
     json_object_set_new(info, "Architecture", json_string(machine.machine));
     json_object_set_new(info, "NCPU", json_integer(sysconf(_SC_NPROCESSORS_ONLN)));
-    json_object_set_new(
-        info, "MemTotal",
-        json_integer((json_int_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE)));
+    json_object_set_new(info, "MemTotal",
+                        json_integer((json_int_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE)));
     json_object_set_new(info, "Name", json_string(machine.nodename));
 }
 

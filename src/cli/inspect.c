@@ -7,13 +7,17 @@
 #include "cli/format.h"
 #include "cli/image_verb.h"
 #include "monitor/document.h"
+#include "network/network.h"
 
 #define FLAG_FORMAT                                                                                \
-    {.name = "format",                                                                             \
-     .letter = 'f',                                                                                \
-     .argument = "TEMPLATE",                                                                       \
-     .help = "print json or a Go template"}
-#define FLAG_SIZE {.name = "size", .letter = 's', .help = "show how much containers' files take"}
+    {                                                                                              \
+        .name = "format", .letter = 'f', .argument = "TEMPLATE",                                   \
+        .help = "print json or a Go template"                                                      \
+    }
+#define FLAG_SIZE                                                                                  \
+    {                                                                                              \
+        .name = "size", .letter = 's', .help = "show how much containers' files take"              \
+    }
 
 static const struct command_flag container_flags[] = {FLAG_FORMAT, FLAG_SIZE, {0}};
 static const struct command_flag flags[] = {
@@ -21,7 +25,7 @@ static const struct command_flag flags[] = {
     FLAG_SIZE,
     {.name = "type",
      .argument = "TYPE",
-     .choices = "container image volume",
+     .choices = "container image network volume",
      .help = "only objects of this kind"},
     {0},
 };
@@ -48,11 +52,24 @@ static int find_image(struct engine *engine, const char *name, bool size, json_t
     if (!store)
         return -1;
     /* A name that can't be an image's may be something else's. */
-    bool possible = strncmp(name, "sha256:", 7) == 0 || reference_parse(name, &reference, NULL) == 0;
+    bool possible =
+        strncmp(name, "sha256:", 7) == 0 || reference_parse(name, &reference, NULL) == 0;
     int found = possible ? image_find(store, name, &image, err) : 0;
     if (found == 1)
         *object = image_describe(store, &image);
     return found;
+}
+
+static int find_network(struct engine *engine, const char *name, bool size, json_t **object,
+                        struct error *err)
+{
+    struct networks *networks = engine_networks(engine, err);
+    char id[NETWORK_ID_SIZE];
+    (void)size;
+    int found = networks ? network_find(networks, name, id, NULL, err) : -1;
+    if (found == 1)
+        *object = network_inspect(networks, id, err);
+    return found == 1 && !*object ? -1 : found;
 }
 
 static int find_volume(struct engine *engine, const char *name, bool size, json_t **object,
@@ -74,6 +91,7 @@ static const struct {
 } kinds[] = {
     {"container", find_container},
     {"image", find_image},
+    {"network", find_network},
     {"volume", find_volume},
 };
 
@@ -130,7 +148,7 @@ static int run_inspect(struct cli_context *context, struct error *err)
 const struct cli_verb cli_inspect = {
     .command = {.name = "inspect",
                 .arguments = "NAME|ID...",
-                .summary = "show all that is known of containers, images or volumes",
+                .summary = "show all that is known of containers, images, networks or volumes",
                 .flags = flags,
                 .min_arguments = 1,
                 .max_arguments = -1},

@@ -16,8 +16,8 @@ static void print_bindings(const json_t *bindings, const char *before)
         const char *address = json_string_value(json_object_get(binding, "HostIp"));
         const char *port = json_string_value(json_object_get(binding, "HostPort"));
         bool is_ip6 = address && strchr(address, ':');
-        printf("%s%s%s%s:%s\n", before, is_ip6 ? "[" : "", address && *address ? address : "0.0.0.0",
-               is_ip6 ? "]" : "", port ? port : "");
+        printf("%s%s%s%s:%s\n", before, is_ip6 ? "[" : "",
+               address && *address ? address : "0.0.0.0", is_ip6 ? "]" : "", port ? port : "");
     }
 }
 

@@ -62,6 +62,7 @@ static const struct command_verb *const verbs[] = {
     &cli_stop.command,
     &cli_system_check.command,
     &cli_system_df.command,
+    &cli_system_prune.command,
     &cli_tag.command,
     &cli_top.command,
     &cli_unpause.command,
@@ -77,12 +78,9 @@ static const struct command_verb *const verbs[] = {
 };
 
 static const struct command_group groups[] = {
-    {"container", "manage containers"},
-    {"image", "manage images"},
-    {"network", "manage networks"},
-    {"system", "look after what hull keeps"},
-    {"volume", "manage volumes"},
-    {0},
+    {"container", "manage containers"}, {"image", "manage images"},
+    {"network", "manage networks"},     {"system", "look after what hull keeps"},
+    {"volume", "manage volumes"},       {0},
 };
 
 const struct command_program cli_program = {

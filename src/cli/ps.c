@@ -29,12 +29,12 @@ static const struct command_flag flags[] = {
 #define COLUMNS(no_size)                                                                           \
     {                                                                                              \
         {"ID", "CONTAINER ID", false, false}, {"Image", "IMAGE", true, false},                     \
-        {"Command", "COMMAND", true, false},  {"RunningFor", "CREATED", true, false},             \
-        {"Status", "STATUS", true, false},    {"Ports", "PORTS", true, false},                     \
-        {"Names", "NAMES", true, false},      {"Size", "SIZE", false, no_size},                    \
-        {"CreatedAt", "CREATED AT", false, true}, {"Labels", "LABELS", false, true},               \
-        {"LocalVolumes", "LOCAL VOLUMES", false, true}, {"Mounts", "MOUNTS", false, true},         \
-        {"Networks", "NETWORKS", false, true}, {"State", "STATE", false, true}, {0},               \
+            {"Command", "COMMAND", true, false}, {"RunningFor", "CREATED", true, false},           \
+            {"Status", "STATUS", true, false}, {"Ports", "PORTS", true, false},                    \
+            {"Names", "NAMES", true, false}, {"Size", "SIZE", false, no_size},                     \
+            {"CreatedAt", "CREATED AT", false, true}, {"Labels", "LABELS", false, true},           \
+            {"LocalVolumes", "LOCAL VOLUMES", false, true}, {"Mounts", "MOUNTS", false, true},     \
+            {"Networks", "NETWORKS", false, true}, {"State", "STATE", false, true}, {0},           \
     }
 
 static const struct table_column columns[] = COLUMNS(true), columns_with_size[] = COLUMNS(false);
@@ -81,8 +81,7 @@ static int make_rows(const struct command_line *line, struct engine *engine,
         if (add_row(line, engine, filter, &list.items[i], all, rows, &failure) < 0) {
             scope_container struct engine_container again = {0};
             /* Removed meanwhile: not listed. */
-            if (engine_find(engine, list.items[i].id, &again, NULL) == 0)
-                {
+            if (engine_find(engine, list.items[i].id, &again, NULL) == 0) {
                 *err = failure;
                 return -1;
             }

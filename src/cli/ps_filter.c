@@ -73,8 +73,8 @@ static int find_ancestor(struct ps_filter *filter, const char *value, struct err
     int found = store ? image_find(store, value, &image, err) : -1;
     if (found <= 0) /* as docker: nothing has an unknown ancestor */
         return found;
-    filter->ancestors = memory_resize(filter->ancestors, filter->ancestor_count + 1,
-                                      sizeof *filter->ancestors);
+    filter->ancestors =
+        memory_resize(filter->ancestors, filter->ancestor_count + 1, sizeof *filter->ancestors);
     memcpy(filter->ancestors[filter->ancestor_count++], image.id, sizeof image.id);
     return 0;
 }
@@ -133,8 +133,8 @@ static bool matches(const char *text, const char *pattern)
     if (regcomp(&compiled, pattern, REG_EXTENDED | REG_NOSUB) != 0)
         return false;
     scope_free char *slashed = memory_format("/%s", text);
-    bool found = regexec(&compiled, text, 0, NULL, 0) == 0 ||
-                 regexec(&compiled, slashed, 0, NULL, 0) == 0;
+    bool found =
+        regexec(&compiled, text, 0, NULL, 0) == 0 || regexec(&compiled, slashed, 0, NULL, 0) == 0;
     regfree(&compiled);
     return found;
 }
@@ -237,8 +237,8 @@ static bool passes_one(const struct ps_filter *filter, const struct engine_conta
     if (strcmp(key, "publish") == 0)
         return has_port(json_object_get(network, "Ports"), value, true);
     if (strcmp(key, "expose") == 0)
-        return has_port(json_object_get(json_object_get(document, "Config"), "ExposedPorts"),
-                        value, false) ||
+        return has_port(json_object_get(json_object_get(document, "Config"), "ExposedPorts"), value,
+                        false) ||
                has_port(json_object_get(network, "Ports"), value, false);
     if (strcmp(key, "health") == 0)
         return has_health(state, value);
@@ -275,9 +275,9 @@ bool ps_filter_passes(const struct ps_filter *filter, const struct engine_contai
         bool found = strcmp(key, "ancestor") == 0 && has_ancestor(filter, container);
         for (size_t j = 0; j < filter->count && !found; j++) {
             scope_free char *other = key_of(filter->filters[j]);
-            bool passes = strcmp(key, other) == 0 &&
-                          passes_one(filter, container, document, key,
-                                     filter->filters[j] + strlen(other) + 1);
+            bool passes =
+                strcmp(key, other) == 0 && passes_one(filter, container, document, key,
+                                                      filter->filters[j] + strlen(other) + 1);
             /* Labels all must be there. */
             if (strcmp(key, "label") == 0 && j == i) {
                 if (!passes)

@@ -11,7 +11,7 @@
 /* ---- ports ---- */
 
 struct shown_port {
-    int inside, outside; /* 0: not published */
+    int inside, outside;            /* 0: not published */
     const char *address, *protocol; /* address "": not published */
 };
 
@@ -29,7 +29,9 @@ static void add_port(struct port_list *list, const char *name, const json_t *bin
     list->items[list->count++] = (struct shown_port){
         .inside = atoi(name),
         .outside = port ? atoi(port) : 0,
-        .address = !binding ? "" : address && *address ? address : "0.0.0.0",
+        .address = !binding              ? ""
+                   : address && *address ? address
+                                         : "0.0.0.0",
         .protocol = slash ? slash + 1 : "tcp",
     };
 }

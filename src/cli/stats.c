@@ -24,16 +24,11 @@ static const struct command_flag flags[] = {
 };
 
 static const struct table_column columns[] = {
-    {"ID", "CONTAINER ID", false, false},
-    {"Name", "NAME", true, false},
-    {"CPUPerc", "CPU %", false, false},
-    {"MemUsage", "MEM USAGE / LIMIT", false, false},
-    {"MemPerc", "MEM %", false, false},
-    {"NetIO", "NET I/O", false, false},
-    {"BlockIO", "BLOCK I/O", false, false},
-    {"PIDs", "PIDS", false, false},
-    {"Container", "CONTAINER", false, true},
-    {0},
+    {"ID", "CONTAINER ID", false, false},    {"Name", "NAME", true, false},
+    {"CPUPerc", "CPU %", false, false},      {"MemUsage", "MEM USAGE / LIMIT", false, false},
+    {"MemPerc", "MEM %", false, false},      {"NetIO", "NET I/O", false, false},
+    {"BlockIO", "BLOCK I/O", false, false},  {"PIDs", "PIDS", false, false},
+    {"Container", "CONTAINER", false, true}, {0},
 };
 
 /* What was read last of each container, to tell its share of processor time. */
@@ -103,9 +98,9 @@ static json_t *make_row(struct sampling *sampling, const struct engine_container
                            human_binary_size(stats->memory_limit).text));
     set_made(row, "MemPerc",
              memory_format("%.2f%%", percent((double)stats->memory, (double)stats->memory_limit)));
-    set_made(row, "NetIO",
-             memory_format("%s / %s", human_size(stats->received).text,
-                           human_size(stats->sent).text));
+    set_made(
+        row, "NetIO",
+        memory_format("%s / %s", human_size(stats->received).text, human_size(stats->sent).text));
     set_made(row, "BlockIO",
              memory_format("%s / %s", human_size(stats->block_read).text,
                            human_size(stats->block_written).text));

@@ -91,8 +91,7 @@ static int add_volumes(struct engine *engine, json_t *rows, struct error *err)
     json_array_foreach(volumes, i, volume)
     {
         bool is_used = json_integer_value(json_object_get(volume, "UseCount")) > 0;
-        int64_t size =
-            engine_measure(json_string_value(json_object_get(volume, "Mountpoint")));
+        int64_t size = engine_measure(json_string_value(json_object_get(volume, "Mountpoint")));
         usage.active += is_used;
         usage.bytes += size;
         usage.reclaimable += is_used ? 0 : size;

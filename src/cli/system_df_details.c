@@ -12,18 +12,26 @@
 #include "monitor/document.h"
 
 static const struct table_column image_columns[] = {
-    {"Repository", "REPOSITORY", true, false}, {"Tag", "TAG", true, false},
-    {"ID", "IMAGE ID", false, false},          {"CreatedSince", "CREATED", false, false},
-    {"Size", "SIZE", false, false},            {"SharedSize", "SHARED SIZE", false, false},
-    {"UniqueSize", "UNIQUE SIZE", false, false}, {"Containers", "CONTAINERS", false, false},
+    {"Repository", "REPOSITORY", true, false},
+    {"Tag", "TAG", true, false},
+    {"ID", "IMAGE ID", false, false},
+    {"CreatedSince", "CREATED", false, false},
+    {"Size", "SIZE", false, false},
+    {"SharedSize", "SHARED SIZE", false, false},
+    {"UniqueSize", "UNIQUE SIZE", false, false},
+    {"Containers", "CONTAINERS", false, false},
     {0},
 };
 
 static const struct table_column container_columns[] = {
-    {"ID", "CONTAINER ID", false, false}, {"Image", "IMAGE", true, false},
-    {"Command", "COMMAND", true, false},  {"LocalVolumes", "LOCAL VOLUMES", false, false},
-    {"Size", "SIZE", false, false},       {"RunningFor", "CREATED", false, false},
-    {"Status", "STATUS", false, false},   {"Names", "NAMES", true, false},
+    {"ID", "CONTAINER ID", false, false},
+    {"Image", "IMAGE", true, false},
+    {"Command", "COMMAND", true, false},
+    {"LocalVolumes", "LOCAL VOLUMES", false, false},
+    {"Size", "SIZE", false, false},
+    {"RunningFor", "CREATED", false, false},
+    {"Status", "STATUS", false, false},
+    {"Names", "NAMES", true, false},
     {0},
 };
 
@@ -136,7 +144,8 @@ static int print_containers(struct engine *engine, const struct engine_list *con
             return -1;
         json_t *row = ps_make_row(document, false, false);
         json_object_set_new(
-            row, "Size", json_string(human_size((uint64_t)engine_size(&containers->items[i])).text));
+            row, "Size",
+            json_string(human_size((uint64_t)engine_size(&containers->items[i])).text));
         json_array_append_new(rows, row);
     }
     printf("\nContainers space usage:\n\n");
@@ -157,9 +166,9 @@ static int print_volumes(struct engine *engine, struct error *err)
         int64_t bytes = engine_measure(json_string_value(json_object_get(volume, "Mountpoint")));
         json_t *row = json_object();
         json_object_set(row, "Name", json_object_get(volume, "Name"));
-        json_object_set_new(row, "Links",
-                            json_sprintf("%d", (int)json_integer_value(
-                                                   json_object_get(volume, "UseCount"))));
+        json_object_set_new(
+            row, "Links",
+            json_sprintf("%d", (int)json_integer_value(json_object_get(volume, "UseCount"))));
         json_object_set_new(row, "Size", json_string(human_size((uint64_t)bytes).text));
         json_array_append_new(rows, row);
     }

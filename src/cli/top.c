@@ -18,8 +18,8 @@ static int print_processes(struct cli_context *context, struct engine *engine,
     if (!has_processes)
         return error_set(err, 0, "container %s is not running", line->arguments[0]);
     const char *program = engine_program(engine, "hull-oci");
-    const char *const first[] = {
-        program, "--root", engine_runtime_root(engine), "ps", container->id, "-ef"};
+    const char *const first[] = {program, "--root",      engine_runtime_root(engine),
+                                 "ps",    container->id, "-ef"};
     size_t count = sizeof first / sizeof *first;
     scope_free const char **words =
         memory_allocate(count + (size_t)line->argument_count + 1, sizeof *words);

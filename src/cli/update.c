@@ -6,7 +6,9 @@
 /* As of `run`, whose texts they share in meaning. */
 static const struct command_flag flags[] = {
     {.name = "blkio-weight", .argument = "WEIGHT", .help = "share of block I/O, 10 to 1000"},
-    {.name = "cpu-period", .argument = "MICROSECONDS", .help = "length of the period of --cpu-quota"},
+    {.name = "cpu-period",
+     .argument = "MICROSECONDS",
+     .help = "length of the period of --cpu-quota"},
     {.name = "cpu-quota", .argument = "MICROSECONDS", .help = "processor time in each period"},
     {.name = "cpu-shares",
      .letter = 'c',

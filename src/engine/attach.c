@@ -205,8 +205,9 @@ int engine_network_attach(struct engine *engine, const struct engine_container *
     if (status == 0)
         status = engine_network_write_files(container, &result->attachment, err);
     if (status == 0)
-        result->files = memory_copy_string(
-            request.mode == NETWORK_MODE_CONTAINER ? other.run_directory : container->run_directory);
+        result->files =
+            memory_copy_string(request.mode == NETWORK_MODE_CONTAINER ? other.run_directory
+                                                                      : container->run_directory);
     network_ports_release(&ports);
     arena_release(&arena);
     return status;

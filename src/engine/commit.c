@@ -11,9 +11,9 @@
 /* Members of the container's settings that are an image's, too (OCI image-spec, config). */
 static json_t *make_config(const struct engine_container *container, const struct image *parent)
 {
-    static const char *const keys[] = {"Cmd",        "Entrypoint", "ExposedPorts", "Healthcheck",
-                                       "Labels",     "Shell",      "StopSignal",   "User",
-                                       "Volumes",    "WorkingDir"};
+    static const char *const keys[] = {"Cmd",     "Entrypoint", "ExposedPorts", "Healthcheck",
+                                       "Labels",  "Shell",      "StopSignal",   "User",
+                                       "Volumes", "WorkingDir"};
     const json_t *old = json_object_get(parent->config, "config"), *item;
     json_t *config = json_object(), *env = json_array();
     size_t i;

@@ -20,10 +20,10 @@
 
 /* What a path leads to: a directory, or a name in one. */
 struct located {
-    char *above;    /* of the last component, below root; "" is root */
-    char *name;     /* of the last component; "" where the path is root or ends with ".." */
-    int directory;  /* above, opened (O_PATH) */
-    int self;       /* it itself (O_PATH), -1 if it isn't there */
+    char *above;   /* of the last component, below root; "" is root */
+    char *name;    /* of the last component; "" where the path is root or ends with ".." */
+    int directory; /* above, opened (O_PATH) */
+    int self;      /* it itself (O_PATH), -1 if it isn't there */
     struct stat status;
     bool has_slash; /* it was written as a directory: with a slash, or "/." */
     bool contents;  /* "/." */
@@ -63,8 +63,8 @@ static void split(struct located *located, const char *path)
     bool is_name = *name && strcmp(name, "..") != 0;
     free(located->above);
     free(located->name);
-    located->above = is_name ? memory_format("%.*s", (int)(name - copy), copy)
-                             : memory_copy_string(copy);
+    located->above =
+        is_name ? memory_format("%.*s", (int)(name - copy), copy) : memory_copy_string(copy);
     located->name = memory_copy_string(is_name ? name : "");
 }
 

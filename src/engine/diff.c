@@ -36,8 +36,7 @@ static void add_change(struct comparison *comparison, const char *path,
         comparison->room = comparison->room ? 2 * comparison->room : 64;
         changes->items = memory_resize(changes->items, comparison->room, sizeof *changes->items);
     }
-    changes->items[changes->count++] =
-        (struct engine_change){memory_format("/%s", path), kind};
+    changes->items[changes->count++] = (struct engine_change){memory_format("/%s", path), kind};
 }
 
 static void push(struct comparison *comparison, char *path)
@@ -232,8 +231,7 @@ int engine_diff(struct engine *engine, const struct engine_container *container,
     if (upper < 0)
         return error_set(err, errno, "can't open %s", layers.directories[0]);
     scope_free char *config_path = memory_format("%s/config.json", container->run_directory);
-    scope_free char *config_text =
-        file_read_all(AT_FDCWD, config_path, CONFIG_LIMIT, NULL, NULL);
+    scope_free char *config_text = file_read_all(AT_FDCWD, config_path, CONFIG_LIMIT, NULL, NULL);
     scope_json json_t *config = config_text ? json_loads(config_text, 0, NULL) : NULL;
     struct comparison comparison = {
         .upper = upper, .image = image, .config = config, .changes = changes, .err = err};

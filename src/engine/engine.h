@@ -7,17 +7,18 @@
  *     json.log json.log.1 …  what its program printed
  *     status                 the monitor's, as of the last start or end
  *
- * which is locked (flock) by who changes the container's course: start, remove and so on; and, since
- * it was started first, a directory RUN_ROOT/containers/ID, with what the monitor has there
+ * which is locked (flock) by who changes the container's course: start, remove and so on; and,
+ * since it was started first, a directory RUN_ROOT/containers/ID, with what the monitor has there
  * (monitor/monitor.h) and
  *
  *     config.json            the runtime configuration of the last start: this is the bundle
  *     hosts hostname resolv.conf     bound over those of /etc
  *
- * The first directory is made before the row, and removed after it: one without a row is what a killed hull
- * left, and engine_reconcile() removes it with all that goes by the same id (lease of the image,
- * uses of volumes, network). There is no daemon: what a container is doing is asked of its monitor,
- * and each function puts right what it finds wrong with the container that it is about.
+ * The first directory is made before the row, and removed after it: one without a row is what a
+ * killed hull left, and engine_reconcile() removes it with all that goes by the same id (lease of
+ * the image, uses of volumes, network). There is no daemon: what a container is doing is asked of
+ * its monitor, and each function puts right what it finds wrong with the container that it is
+ * about.
  *
  * Functions that take a name take the name, the id, or the beginning of one id alone. Errors that
  * docker answers with 404 have err->code ENOENT, those with 409 EEXIST or EBUSY. */
@@ -154,8 +155,8 @@ int64_t engine_size(const struct engine_container *container);
 /* Those of any directory; 0 if it isn't there. */
 int64_t engine_measure(const char *directory);
 
-/* One more or one less network (network/network.h), at once if the container runs, and from the next
- * start on. */
+/* One more or one less network (network/network.h), at once if the container runs, and from the
+ * next start on. */
 struct network_endpoint_request;
 int engine_network_connect(struct engine *engine, const struct engine_container *container,
                            const struct network_endpoint_request *request, struct error *err);
@@ -172,6 +173,10 @@ int engine_clean_up(struct engine *engine, const char *id, struct error *err);
  * have ended, directories, leases, uses of volumes and networks of killed commands. Finally starts
  * what a restart policy wants running (boot: after a reboot). */
 int engine_reconcile(struct engine *engine, bool boot, struct error *err);
+
+/* What engine_reconcile() would put right, and what it can't: a line each, appended to the array.
+ * Containers that commands are working on are left out, and so is the image store. */
+int engine_check(struct engine *engine, json_t *findings, struct error *err);
 
 /* ---- Files ---- */
 

@@ -5,8 +5,8 @@
 #include "engine/engine.h"
 
 struct engine_events_options {
-    int64_t since, until;  /* ns; 0: no bound. Without both only what happens from now on counts */
-    const char **filters;  /* "KEY=VALUE", docker's; several of one key: any of them */
+    int64_t since, until; /* ns; 0: no bound. Without both only what happens from now on counts */
+    const char **filters; /* "KEY=VALUE", docker's; several of one key: any of them */
     size_t filter_count;
     /* event: as in monitor/monitor.h. 0: go on, 1: that's enough, -1: failed. */
     int (*take)(const json_t *event, void *context, struct error *err);

@@ -28,6 +28,21 @@
 
 /* ---- what it is to be ---- */
 
+static int check_state(struct engine *engine, const struct engine_container *container,
+                       struct error *err)
+{
+    struct monitor_status status = {0};
+    if (engine_status(engine, container, &status, err) < 0)
+        return -1;
+    enum monitor_state state = status.state;
+    monitor_status_release(&status);
+    if (state == MONITOR_PAUSED)
+        return error_set(err, 0, "container %s is paused: unpause it before exec", container->name);
+    if (state != MONITOR_RUNNING)
+        return error_set(err, 0, "container %s is not running", container->name);
+    return 0;
+}
+
 /* The container's own process, as its last start was configured. */
 static json_t *read_own_process(const struct engine_container *container, struct error *err)
 {
@@ -165,9 +180,8 @@ static int describe_program(const struct engine_exec *exec, json_t *process, str
     json_object_set_new(process, "terminal", json_boolean(exec->terminal));
     json_object_del(process, "consoleSize");
     if (exec->terminal && exec->rows && exec->columns)
-        json_object_set_new(
-            process, "consoleSize",
-            json_pack("{s:i, s:i}", "height", exec->rows, "width", exec->columns));
+        json_object_set_new(process, "consoleSize",
+                            json_pack("{s:i, s:i}", "height", exec->rows, "width", exec->columns));
     if (exec->privileged)
         describe_all_capabilities(process);
     return 0;
@@ -180,9 +194,9 @@ static int describe(struct engine *engine, const struct engine_container *contai
     struct spec_user user = {0};
     if (describe_program(exec, process, err) < 0)
         return -1;
-    if (exec->user && (engine_layers_find(engine, container, &layers, err) < 0 ||
-                       spec_look_up_user(layers.directories, layers.count + 1, exec->user, &user,
-                                         err) < 0))
+    if (exec->user &&
+        (engine_layers_find(engine, container, &layers, err) < 0 ||
+         spec_look_up_user(layers.directories, layers.count + 1, exec->user, &user, err) < 0))
         return -1;
     describe_environment(container, exec, &user, process);
     int status = exec->user ? describe_user(container, &layers, &user, process, err) : 0;
@@ -193,7 +207,8 @@ static int describe(struct engine *engine, const struct engine_container *contai
 json_t *engine_exec_describe(struct engine *engine, const struct engine_container *container,
                              const struct engine_exec *exec, struct error *err)
 {
-    json_t *process = read_own_process(container, err);
+    json_t *process =
+        check_state(engine, container, err) < 0 ? NULL : read_own_process(container, err);
     if (!process || describe(engine, container, exec, process, err) == 0)
         return process;
     json_decref(process);
@@ -286,9 +301,9 @@ static pid_t call_runtime(struct engine *engine, const struct engine_container *
     scope_free char *process = memory_format("%s/process.json", call->directory);
     scope_free char *pid_file = memory_format("%s/pid", call->directory);
     scope_free char *console = memory_format("%s/console", call->directory);
-    const char *words[20] = {program,    "--root",     engine->runtime_root, "--log", log,
-                             "--log-format", "json",   "exec",               "--detach",
-                             "--process",    process,  "--pid-file",         pid_file};
+    const char *words[20] = {
+        program, "--root",   engine->runtime_root, "--log", log,          "--log-format", "json",
+        "exec",  "--detach", "--process",          process, "--pid-file", pid_file};
     size_t count = 13;
     if (call->listener >= 0) {
         words[count++] = "--console-socket";
@@ -379,21 +394,6 @@ static pid_t finish_call(const struct engine_container *container, const struct 
         return -1;
     }
     return pid;
-}
-
-static int check_state(struct engine *engine, const struct engine_container *container,
-                       struct error *err)
-{
-    struct monitor_status status = {0};
-    if (engine_status(engine, container, &status, err) < 0)
-        return -1;
-    enum monitor_state state = status.state;
-    monitor_status_release(&status);
-    if (state == MONITOR_PAUSED)
-        return error_set(err, 0, "container %s is paused: unpause it before exec", container->name);
-    if (state != MONITOR_RUNNING)
-        return error_set(err, 0, "container %s is not running", container->name);
-    return 0;
 }
 
 /* docker's events: "exec_start: sh -c true" */

@@ -245,7 +245,8 @@ static void add_files(const struct engine_container *container, json_t *shown)
     bool has_log = strcmp(settings_text(log, "Type"), "none") != 0;
     json_object_set_new(shown, "ResolvConfPath",
                         json_sprintf("%s/resolv.conf", container->run_directory));
-    json_object_set_new(shown, "HostnamePath", json_sprintf("%s/hostname", container->run_directory));
+    json_object_set_new(shown, "HostnamePath",
+                        json_sprintf("%s/hostname", container->run_directory));
     json_object_set_new(shown, "HostsPath", json_sprintf("%s/hosts", container->run_directory));
     json_object_set_new(shown, "LogPath",
                         has_log ? json_sprintf("%s/json.log", container->directory)

@@ -8,8 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
+#include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -61,6 +62,9 @@ void engine_overlay_describe(const struct engine_container *container,
         .upper = layers->directories[0],
         .work = arena_format(arena, "%s/work", container->directory),
         .userxattr = layers->image.user_xattrs,
+        /* Whatever the kernel's default is: a directory that was renamed, or a file whose owner was
+         * changed, is to be in the upper directory as a whole, for `diff` and `commit`. */
+        .options = layers->image.user_xattrs ? NULL : "redirect_dir=off,metacopy=off",
         .lower = {.items = layers->directories + 1, .count = layers->count},
     };
 }
@@ -88,11 +92,15 @@ int engine_skeleton_make(struct engine *engine, const char **path, struct error 
     *path = memory_format("%s/skeleton", engine->containers);
     if (access(*path, F_OK) == 0)
         return 0;
-    scope_free char *draft = memory_format("%s/skeleton.XXXXXX", engine->containers);
-    if (!mkdtemp(draft))
-        return error_set(err, errno, "can't make %s", draft);
-    scope_close int directory = open(draft, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (directory >= 0 && fill_skeleton(directory) == 0 && rename(draft, *path) == 0)
+    unsigned long long number = 0;
+    if (getrandom(&number, sizeof number, 0) != sizeof number)
+        return error_set(err, errno, "can't get random numbers");
+    scope_free char *draft =
+        memory_format("%s/" ENGINE_DRAFT_PREFIX "skeleton.%llx", engine->containers, number);
+    scope_close int directory = engine_draft_make(draft, err);
+    if (directory < 0)
+        return -1;
+    if (fill_skeleton(directory) == 0 && rename(draft, *path) == 0)
         return 0;
     int reason = errno;
     remove_tree(AT_FDCWD, draft, NULL, NULL);
@@ -315,8 +323,8 @@ static int clone_process_root(const void *context, struct error *err)
         return -1;
     if (namespace < 0 || setns(namespace, CLONE_NEWNS) < 0)
         return error_set(err, errno, "can't join the container's mount namespace");
-    int fd = (int)syscall(SYS_open_tree, root, "",
-                          OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+    int fd =
+        (int)syscall(SYS_open_tree, root, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
     return fd >= 0 ? fd : error_set(err, errno, "can't take the container's root along");
 }
 

@@ -23,10 +23,10 @@ struct line_file {
 
 struct lines {
     char *path;
-    int watch;              /* inotify, or -1 */
+    int watch;               /* inotify, or -1 */
     struct line_file *files; /* those still to be read, the one that is being read last */
     size_t count;
-    ino_t inode; /* of the file that is, or was, PATH when it was opened */
+    ino_t inode;    /* of the file that is, or was, PATH when it was opened */
     off_t position; /* in it, of what was read */
     bool again;
     bool skipping; /* what follows is the rest of a line that is too long */

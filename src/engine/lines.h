@@ -26,7 +26,8 @@ int lines_skip_to_last(struct lines *lines, uint64_t count, struct error *err);
  * there is none now; an unfinished one may be. -1: failed.
  *
  * *again is set from when on lines may be given that were given already: the file was rotated so
- * often meanwhile that the place was lost. Who follows leaves out what isn't newer than the last. */
+ * often meanwhile that the place was lost. Who follows leaves out what isn't newer than the last.
+ */
 int lines_next(struct lines *lines, char **line, size_t *length, bool *again, struct error *err);
 
 /* Waits until there may be more, until fd (or -1) is readable, or for timeout ms. */

@@ -13,8 +13,8 @@
 
 struct log_reading {
     const struct engine_log_options *options;
-    int64_t last;       /* time of the record given last */
-    uint64_t faulty;    /* lines that aren't records */
+    int64_t last;    /* time of the record given last */
+    uint64_t faulty; /* lines that aren't records */
 };
 
 /* The members of a line's record; false if it is none. */
@@ -112,7 +112,8 @@ int engine_read_log(struct engine *engine, const struct engine_container *contai
     const char *driver = json_string_value(
         json_object_get(json_object_get(engine_host_config(container), "LogConfig"), "Type"));
     if (driver && strcmp(driver, "none") == 0)
-        return error_set(err, 0, "container %s has the log driver none, so there is nothing to read",
+        return error_set(err, 0,
+                         "container %s has the log driver none, so there is nothing to read",
                          container->name);
     if (lines_open(&lines, path, options->follow, err) < 0 ||
         (options->tail >= 0 && lines_skip_to_last(lines, (uint64_t)options->tail, err) < 0))

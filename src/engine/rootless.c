@@ -184,8 +184,8 @@ static int open_run_root(const char *run_root, struct error *err)
     if (fd < 0 || fstat(fd, &status) < 0)
         return error_set(err, errno, "can't open %s", run_root);
     if (status.st_uid != geteuid() || (status.st_mode & 022))
-        return error_set(err, 0, "%s isn't a directory of yours alone (name another with --run-root)",
-                         run_root);
+        return error_set(
+            err, 0, "%s isn't a directory of yours alone (name another with --run-root)", run_root);
     return scope_take_fd(&fd);
 }
 

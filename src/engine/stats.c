@@ -36,8 +36,8 @@ static json_t *ask_runtime(struct engine *engine, const struct engine_container 
 {
     int ends[2], status;
     const char *program = engine_program(engine, "hull-oci");
-    const char *const words[] = {program,   "--root",      engine->runtime_root, "events",
-                                 "--stats", container->id, NULL};
+    const char *const words[] = {program,       "--root", engine->runtime_root, "events", "--stats",
+                                 container->id, NULL};
     if (pipe2(ends, O_CLOEXEC) < 0)
         return error_set(err, errno, "can't make a pipe"), NULL;
     pid_t pid = fork();

@@ -5,11 +5,11 @@
 #include "engine/engine.h"
 
 struct engine_stats {
-    int64_t time;                              /* ns of CLOCK_MONOTONIC, when it was read */
-    uint64_t cpu;                              /* ns of processor time so far */
-    uint64_t memory, memory_limit;             /* bytes; without what is only cached */
-    uint64_t received, sent;                   /* bytes, over all its interfaces but loopback */
-    uint64_t block_read, block_written;        /* bytes */
+    int64_t time;                       /* ns of CLOCK_MONOTONIC, when it was read */
+    uint64_t cpu;                       /* ns of processor time so far */
+    uint64_t memory, memory_limit;      /* bytes; without what is only cached */
+    uint64_t received, sent;            /* bytes, over all its interfaces but loopback */
+    uint64_t block_read, block_written; /* bytes */
     uint64_t pids;
 };
 

@@ -188,8 +188,8 @@ static void describe(struct tree_writer *writer, const char *name, const struct 
     library->archive_entry_set_pathname(entry, name);
     library->archive_entry_set_filetype(entry, status->st_mode & S_IFMT);
     library->archive_entry_set_perm(entry, status->st_mode & 07777);
-    library->archive_entry_set_uid(entry, status->st_uid);
-    library->archive_entry_set_gid(entry, status->st_gid);
+    library->archive_entry_set_uid(entry, writer->options->root_owned ? 0 : status->st_uid);
+    library->archive_entry_set_gid(entry, writer->options->root_owned ? 0 : status->st_gid);
     library->archive_entry_set_mtime(entry, status->st_mtim.tv_sec, status->st_mtim.tv_nsec);
     library->archive_entry_set_size(entry, S_ISREG(status->st_mode) ? status->st_size : 0);
 }

@@ -216,7 +216,8 @@ int image_store_tidy(struct image_store *store, struct error *err)
         int status = store_lease_roots(store, true, &blobs, &layers, err);
         json_decref(blobs.members);
         json_decref(layers.members);
-        if (status < 0 || collect_documents(store, err) < 0)
+        if (status < 0 || collect_partial(store, false, NULL, err) < 0 ||
+            collect_documents(store, err) < 0)
             return -1;
     }
     return store_empty_trash(store, err);

@@ -416,7 +416,8 @@ int image_import(struct image_store *store, int fd, const struct image_import *i
 /* ---- Checking ---- */
 
 /* Removes what processes that are gone left: their leases, half-unpacked layers, documents; not the
- * blobs, whole or partial, which the next pull may go on with. */
+ * blobs, whole or partial, which the next pull may go on with. Whoever adds an image does this
+ * first. */
 int image_store_tidy(struct image_store *store, struct error *err);
 
 /* Verifies the whole store: every reference leads to a manifest, a configuration and all layers;

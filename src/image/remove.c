@@ -64,15 +64,15 @@ static bool has_several_repositories(const struct image *image)
     return false;
 }
 
-static void drop_all_elements(struct image_store *store, json_t *index, const struct image *image)
+/* Takes out every element of the images with these ids; there may be several manifests of one. */
+static void drop_elements(struct image_store *store, json_t *index, const struct store_set *ids)
 {
     json_t *manifests = json_object_get(index, "manifests");
     for (size_t i = json_array_size(manifests); i-- > 0;) {
-        scope_image struct image other = {0};
+        scope_image struct image image = {0};
         const char *digest = store_index_digest(json_array_get(manifests, i));
-        if (strcmp(digest, image->manifest_digest) == 0 ||
-            (store_image_read_manifest(store, digest, &other, NULL) == 0 &&
-             strcmp(other.id, image->id) == 0))
+        if (store_image_read_manifest(store, digest, &image, NULL) == 0 &&
+            store_set_has(ids, image.id))
             json_array_remove(manifests, i);
     }
 }
@@ -158,7 +158,10 @@ static int remove_from_index(struct image_store *store, json_t *index, const str
         note_untagged(removal, image->names[i]);
     for (size_t i = 0; i < image->digest_count; i++)
         note_untagged(removal, image->digests[i]);
-    drop_all_elements(store, index, image);
+    struct store_set ids = {0};
+    store_set_add(&ids, image->id);
+    drop_elements(store, index, &ids);
+    json_decref(ids.members);
     /* What a container holds stays until its lease ends. */
     if (!find_holder(holders, image->id))
         store_removal_add(&removal->deleted, &removal->deleted_count, image->id);
@@ -221,6 +224,7 @@ static void prune_images(struct image_store *store, json_t *index,
                          struct image_removal *removal)
 {
     scope_image_list struct image_list list = {0};
+    struct store_set ids = {0};
     store_index_list(store, index, &list);
     for (size_t i = 0; i < list.count; i++) {
         const struct image *image = &list.images[i];
@@ -232,8 +236,10 @@ static void prune_images(struct image_store *store, json_t *index,
         for (size_t j = 0; j < image->digest_count; j++)
             note_untagged(removal, image->digests[j]);
         store_removal_add(&removal->deleted, &removal->deleted_count, image->id);
-        drop_all_elements(store, index, image);
+        store_set_add(&ids, image->id);
     }
+    drop_elements(store, index, &ids);
+    json_decref(ids.members);
 }
 
 static int prune_locked(struct image_store *store, json_t *index,

@@ -109,10 +109,9 @@ static void restore(struct attendant *attendant)
 static void send_input(struct attendant *attendant)
 {
     struct monitor_packet_header header = {MONITOR_INPUT};
-    attendant->owes_input =
-        protocol_send(attendant->connection, &header, attendant->passed, attendant->passed_length,
-                      MSG_DONTWAIT) < 0 &&
-        (errno == EAGAIN || errno == EWOULDBLOCK);
+    attendant->owes_input = protocol_send(attendant->connection, &header, attendant->passed,
+                                          attendant->passed_length, MSG_DONTWAIT) < 0 &&
+                            (errno == EAGAIN || errno == EWOULDBLOCK);
 }
 
 /* 1: detached. 0: go on. */

@@ -196,7 +196,7 @@ copy() { hull cp -q "$@"; }
     equals '' "$(hull diff web)"
     inside 'echo x >/new; mkdir /dir; echo y >/dir/y; rm /etc/group; echo z >>/etc/passwd; chmod 700 /home
         rm -r /var; mkdir /var; touch /var/again; rm /new; touch /tmp/$(printf "\377")'
-    equals $'A /dir\nA /dir/y\nC /etc\nD /etc/group\nC /etc/passwd\nC /home\nC /tmp\nA /tmp/\377\nC /var\nA /var/again' \
+    equals $'A /dir\nA /dir/y\nC /etc\nD /etc/group\nC /etc/passwd\nC /home\nC /tmp\nA /tmp/\377\nC /var\nA /var/again\nD /var/spool\nD /var/www' \
         "$(hull diff web)"
     [[ "$(hull diff web)" != *new* ]]
     run_hull diff nobody

@@ -74,12 +74,13 @@ names() { hull ps --format '{{.Names}}' "$@" | sort | tr '\n' ' '; }
     equals '' "$(names -f health=healthy)"
 }
 
-@test "inspect: containers, images and volumes, each by its kind" {
+@test "inspect: containers, images, networks and volumes, each by its kind" {
     quiet --name thing busybox sleep 100
     hull volume create vessel
     equals "running /thing" "$(hull inspect -f '{{.State.Status}} {{.Name}}' thing)"
     equals busybox:latest "$(hull inspect busybox | jq -r '.[0].RepoTags[0]')"
     equals vessel "$(hull inspect -f '{{.Name}}' vessel)"
+    equals bridge "$(hull inspect -f '{{.Driver}}' bridge)"
     equals thing "$(hull inspect --type container thing | jq -r '.[0].Name[1:]')"
     run_hull inspect --type volume thing
     refused 1 'no such volume: thing'
@@ -189,4 +190,75 @@ names() { hull ps --format '{{.Names}}' "$@" | sort | tr '\n' ' '; }
     [[ "$output" == *data*1*2kB* ]]
     equals '1 1 0 1' "$(hull info -f '{{.Containers}} {{.ContainersRunning}} {{.ContainersStopped}} {{.Images}}')"
     contains 'Storage Driver: overlay2' "$(hull system info)"
+}
+
+@test "port, and published ports in ps" {
+    hull run -d --name web -p 18080:80 -p 127.0.0.1:18443:443/tcp -p 15353:53/udp --expose 9000 busybox sleep 100 >/dev/null
+    run_hull port web
+    contains '80/tcp -> 0.0.0.0:18080' "$output"
+    contains '443/tcp -> 127.0.0.1:18443' "$output"
+    contains '53/udp -> 0.0.0.0:15353' "$output"
+    contains '0.0.0.0:18080' "$(hull port web 80)"
+    contains '0.0.0.0:15353' "$(hull port web 53/udp)"
+    run_hull port web 53
+    refused 1 "no public port '53'"
+    contains '0.0.0.0:18080->80/tcp' "$(hull ps)"
+    contains '127.0.0.1:18443->443/tcp' "$(hull ps)"
+    equals 'web ' "$(names -f publish=18080)"
+    equals 'web ' "$(names -f publish=15000-16000/udp)"
+    equals '' "$(names -f publish=15353)"
+    equals 'web ' "$(names -f expose=80)"
+    equals 'web ' "$(names -f expose=9000/tcp)"
+    equals '' "$(names -f expose=9001)"
+    equals 'web ' "$(names -f network=bridge)"
+    equals '' "$(names -f network=other)"
+    equals bridge "$(hull ps --format '{{.Networks}}')"
+}
+
+@test "system prune removes what nothing uses" {
+    hull network create used
+    hull network create unused
+    quiet --name up -v data:/data busybox sleep 100
+    hull create --name keeps --network used -l keep busybox true
+    hull run --name anonymous --network none -v /anonymous busybox true
+    hull rm anonymous
+    hull volume create named
+    equals 3 "$(hull volume ls -q | wc -l)"
+    hull commit up >/dev/null
+    equals 2 "$(hull images -q | wc -l)"
+    run_hull system prune <<<n
+    contains 'all networks not used' "$output"
+    equals 3 "$(hull volume ls -q | wc -l)"
+    run_hull system prune -f --volumes --filter until=1h
+    refused 1 until
+    run_hull system prune -f --filter label!=keep
+    contains 'deleted: sha256:' "$output"
+    equals 1 "$(hull images -q | wc -l)"
+    equals 'keeps up ' "$(names -a)"
+    equals 'bridge host none used' "$(hull network ls --format '{{.Name}}' | sort | tr '\n' ' ' | sed 's/ $//')"
+    equals 3 "$(hull volume ls -q | wc -l)"
+    run_hull system prune -f --volumes
+    equals 'up ' "$(names -a)"
+    equals $'data\nnamed' "$(hull volume ls -q | sort)"
+    contains 'Deleted Networks:' "$output"
+    contains 'Total reclaimed space:' "$output"
+    hull system check
+    hull rm -f up
+    hull system prune -af
+    equals '' "$(hull images -q)"
+    hull system check
+}
+
+@test "system prune clears what killed commands left" {
+    quiet --name up busybox sleep 100
+    # A container's directory without its row, and one whose monitor was killed.
+    local left id
+    left=$(printf 'ab%.0s' $(seq 32))
+    mkdir -p "$root/containers/$left/upper" "$run_root/containers/$left"
+    id=$(hull inspect -f '{{.Id}}' up)
+    kill -KILL "$(jq .monitor.pid "$run_root/containers/$id/status")"
+    hull system prune -f
+    [ ! -e "$root/containers/$left" ]
+    equals '' "$(names -a)"
+    wait_until 5 nothing_left
 }
