@@ -199,7 +199,8 @@ int network_fact_read(struct networks *networks, const char *key, char value[64]
 int network_fact_write(struct networks *networks, const char *key, const char *value,
                        struct error *err);
 
-/* Rules of hull drop what the host didn't forward before hull turned forwarding on. */
+/* Rules of hull drop what the host didn't forward before hull turned forwarding on: what passes
+ * from one interface to another and neither is a bridge. */
 #define FACT_GUARD4 "forward-guard4"
 #define FACT_GUARD6 "forward-guard6"
 

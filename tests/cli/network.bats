@@ -27,7 +27,7 @@ load network
     get on_host -- "http://$address/"
 }
 
-@test "forwarding that hull turned on is for its bridges alone" {
+@test "forwarding that hull turned on is for bridges alone" {
     on_host sysctl -qw net.ipv4.ip_forward=0
     in_background unshare --net sleep 600
     third=${started[-1]}
