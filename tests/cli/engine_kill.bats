@@ -94,6 +94,8 @@ kill_round() {
     # Nobody waits for ever for what was killed.
     wait_until 40 [ ! -d "/proc/$command" ] || return 1
     wait "$command" || true
+    # The first ends what waits to be begun; what works on for who was killed may leave some more.
+    hull system check --quick --repair || return 1
     wait_until 20 is_quiet || return 1
     # Stopped containers, and so most of what there is to work on, go with the one.
     if [ $((RANDOM % 4)) = 0 ]; then
@@ -163,6 +165,10 @@ walk() { # VICTIM ROUNDS
         pause_for "$delay"
         kill -KILL "$command" 2>/dev/null || true
         wait "$command" || true
+        [ ! -d "$root" ] || hull system check --repair || {
+            echo "round $round: killed after $delay ms" >&2
+            return 1
+        }
         wait_until 20 is_quiet
         [ ! -d "$root" ] || hull system check --repair || {
             echo "round $round: killed after $delay ms" >&2
