@@ -39,7 +39,8 @@ int container_verb_signal(const struct cli_context *context, const char *flag, i
  * that ends or the user detaches. */
 struct container_session {
     int flags;          /* MONITOR_ATTACH_* */
-    bool begin;         /* it is created, and begins once we are attached */
+    /* With it it was started to be held, and begins once we are attached; or NULL. */
+    struct engine_start *held;
     bool await_cleanup; /* of --rm: wait until it is gone */
     bool pass_signals;
     const char *detach_keys; /* NULL: the default */

@@ -370,6 +370,13 @@ int engine_start_locked(struct engine *engine, const struct engine_container *co
     return -1;
 }
 
+/* A container that nobody holds the lock of waits to begin: who should have begun it was killed. */
+static void end_waiting(const struct engine_container *container)
+{
+    struct error ignored;
+    monitor_stop(container->run_directory, SIGKILL, 0, &ignored);
+}
+
 /* Takes the lock once the last monitor has let go; that one's cleanup wants the lock itself. */
 static int lock_ended(const struct engine_container *container, struct error *err)
 {
@@ -380,13 +387,16 @@ static int lock_ended(const struct engine_container *container, struct error *er
             return -1;
         int known =
             monitor_read_status(container->run_directory, container->directory, &status, err);
-        bool is_ending = known == 1 && !engine_is_up(&status) && status.state != MONITOR_CREATED &&
+        bool is_ending = known == 1 && !engine_is_up(&status) &&
                          monitor_is_alive(container->run_directory);
+        bool is_waiting = is_ending && status.state == MONITOR_CREATED;
         monitor_status_release(&status);
         if (known < 0)
             return -1;
         if (!is_ending)
             return scope_take_fd(&lock);
+        if (is_waiting)
+            end_waiting(container);
         if (waited == 3000)
             return error_set(err, ETIMEDOUT, "container %s has ended, but its cleaning up goes on",
                              container->name);
@@ -399,13 +409,46 @@ int engine_start(struct engine *engine, const struct engine_container *container
                  struct engine_start *start, struct error *err)
 {
     struct monitor_status status = {0};
-    scope_close int lock = lock_ended(container, err);
+    start->lock = -1;
     start->failure.exit_code = 125;
+    scope_close int lock = lock_ended(container, err);
     if (lock < 0 || engine_settle(engine, container, lock, &status, err) < 0)
         return -1;
     bool is_up = engine_is_up(&status), is_paused = status.state == MONITOR_PAUSED;
     monitor_status_release(&status);
     if (is_paused)
         return error_set(err, 0, "container %s is paused (use 'hull unpause')", container->name);
-    return is_up ? 1 : engine_start_locked(engine, container, start, err);
+    if (is_up)
+        return 1;
+    if (engine_start_locked(engine, container, start, err) < 0)
+        return -1;
+    if (start->hold)
+        start->lock = scope_take_fd(&lock);
+    return 0;
+}
+
+void engine_start_release(struct engine_start *start)
+{
+    if (start->lock >= 0)
+        close(start->lock);
+    start->lock = -1;
+}
+
+int engine_end_waiting(const struct engine_container *container, struct error *err)
+{
+    struct monitor_status status = {0};
+    scope_close int lock = engine_lock(container, true, err);
+    if (lock < 0)
+        return err->code == EAGAIN || err->code == ENOENT ? 0 : -1;
+    if (monitor_read_status(container->run_directory, container->directory, &status, err) < 0)
+        return -1;
+    bool is_waiting =
+        status.state == MONITOR_CREATED && monitor_is_alive(container->run_directory);
+    monitor_status_release(&status);
+    if (!is_waiting)
+        return 0;
+    end_waiting(container);
+    close(scope_take_fd(&lock)); /* which the monitor's cleanup takes */
+    engine_await_monitor(container);
+    return 0;
 }

@@ -35,6 +35,8 @@ void engine_userns_drop(const char *run_directory);
 /* Removes one that doesn't run, whose lock the caller holds. */
 int engine_remove_locked(struct engine *engine, const struct engine_container *container,
                          bool anonymous_volumes, struct error *err);
+/* Ends a container that waits to begin, and whose start was killed before that. */
+int engine_end_waiting(const struct engine_container *container, struct error *err);
 /* Waits, for a while, until the monitor has let go: its cleanup included. */
 void engine_await_monitor(const struct engine_container *container);
 
