@@ -254,7 +254,11 @@ index() {
 @test "on a terminal, each layer has its line" {
     run inside_terminal pull 127.0.0.1:5000/made:oci
     [ "$status" = 0 ]
-    [[ $output == *$'\033['*"Complete"*"Digest: sha256:"*"Status: Downloaded newer image"* ]]
+    [[ $output == *$'\033['*"Pull complete"*"Digest: sha256:"*"Status: Downloaded newer image"* ]]
+    # Each line of the last drawing is there once, below all others.
+    run inside_terminal pull 127.0.0.1:5000/made:docker
+    [ "$status" = 0 ]
+    [[ $output == *": Already exists"* ]]
 }
 
 inside_terminal() {

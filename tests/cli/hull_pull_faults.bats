@@ -174,11 +174,11 @@ GET - 200" ]
     pull private
     [ "$status" = 0 ]
     [ "$(grep -c '^elsewhere GET /blob/.* - - 200$' <<<"$log")" = 3 ]
-    ! grep -q '^elsewhere.*\(Bearer\|Basic\)' <<<"$log"
+    lacks '^elsewhere.*\(Bearer\|Basic\)' "$log"
     # The registry had a token, and only the token server the password.
     grep -q '^GET /v2/private/blobs/.* Bearer:token-' <<<"$log"
     grep -q '^token GET /private?.*scope=repository%3Aprivate%3Apull.* Basic:dXNlcjpzZWNyZXQ=' <<<"$log"
-    ! grep -v '^token' <<<"$log" | grep -q Basic
+    lacks Basic "$(grep -v '^token' <<<"$log")"
     pull redirect
     [ "$status" = 0 ]
     pull loop

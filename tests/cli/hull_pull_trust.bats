@@ -79,7 +79,7 @@ pull() {
     pull token-http---192.0.2.2-5445
     [ "$status" = 1 ]
     [[ $output == *"192.0.2.1:5443 sends us for a token to where passwords shouldn't go: http://192.0.2.2:5445/token"* ]]
-    ! grep -q '^192.0.2.2' <<<"$log"
+    lacks '^192.0.2.2' "$log"
     # Of a registry that is verified, its own host's may be no worse.
     secure
     pull token-http---192.0.2.1-5445
@@ -90,7 +90,7 @@ pull() {
     [ "$status" = 0 ]
     pull token-https---192.0.2.2-5444
     [ "$status" = 1 ]
-    ! grep -q '^192.0.2.2' <<<"$log"
+    lacks '^192.0.2.2' "$log"
 }
 
 @test "a redirection leads neither to a server that can't be verified, nor out of the encryption" {
@@ -101,7 +101,13 @@ pull() {
     pull blob-http---192.0.2.2-5445
     [ "$status" = 1 ]
     [[ $output == *"192.0.2.1:5443 leads us from an encrypted connection to http://192.0.2.2:5445/blob"* ]]
-    ! grep -q '^192.0.2.2' <<<"$log"
+    lacks '^192.0.2.2' "$log"
+    # Nor to what listens on this machine's loopback.
+    pull blob-http---127.0.0.1-5445
+    [ "$status" = 1 ]
+    pull token-http---127.0.0.1-5445
+    [ "$status" = 1 ]
+    lacks '^127.0.0.1' "$log"
     pull blob-http---192.0.2.1-5445
     [ "$status" = 0 ]
     secure

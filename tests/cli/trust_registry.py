@@ -4,7 +4,8 @@ On https://192.0.2.1:5443 it has one image, tag "1", without layers. The reposit
 sends for what: "token-URL" for a token, "blob-URL" for blobs, where URL has dashes for ":" and "/",
 as in "token-https---192.0.2.2-5444". Those servers are:
 
-    https://192.0.2.1:5444, https://192.0.2.2:5444, http://192.0.2.1:5445, http://192.0.2.2:5445
+    https://192.0.2.1:5444, https://192.0.2.2:5444, http://192.0.2.1:5445, http://192.0.2.2:5445,
+    http://127.0.0.1:5445
 
 Each request is a line "ADDRESS PATH AUTHORIZATION" in LOG.
 """
@@ -40,6 +41,7 @@ ELSEWHERE = {
     "https---192.0.2.2-5444": "https://192.0.2.2:5444",
     "http---192.0.2.1-5445": "http://192.0.2.1:5445",
     "http---192.0.2.2-5445": "http://192.0.2.2:5445",
+    "http---127.0.0.1-5445": "http://127.0.0.1:5445",
 }
 
 
@@ -104,6 +106,6 @@ def serve(address, port, tls):
 
 threads = [serve("192.0.2.1", 5443, True)]
 threads += [serve(f"192.0.2.{n}", 5444, True) for n in (1, 2)]
-threads += [serve(f"192.0.2.{n}", 5445, False) for n in (1, 2)]
+threads += [serve(address, 5445, False) for address in ("192.0.2.1", "192.0.2.2", "127.0.0.1")]
 for thread in threads:
     thread.join()
