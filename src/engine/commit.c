@@ -89,12 +89,14 @@ static int add_image_of_frozen(struct engine *engine, const struct engine_contai
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGHUP);
     sigprocmask(SIG_BLOCK, &set, &before);
-    int result = engine_pause(engine, container, err);
-    if (result == 0) {
-        result = add_image(engine, container, commit, image, err);
-        if (engine_resume(engine, container, &failure) < 0)
-            warnings_say(engine->warnings, &failure);
+    bool is_frozen = engine_pause(engine, container, &failure) == 0;
+    if (!is_frozen) { /* without a cgroup of its own: a user's, on a machine that has given none */
+        error_wrap(&failure, "container %s runs on meanwhile", container->name);
+        warnings_say(engine->warnings, &failure);
     }
+    int result = add_image(engine, container, commit, image, err);
+    if (is_frozen && engine_resume(engine, container, &failure) < 0)
+        warnings_say(engine->warnings, &failure);
     sigprocmask(SIG_SETMASK, &before, NULL);
     return result;
 }
