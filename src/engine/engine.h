@@ -174,6 +174,10 @@ int engine_clean_up(struct engine *engine, const char *id, struct error *err);
  * what a restart policy wants running (boot: after a reboot). */
 int engine_reconcile(struct engine *engine, bool boot, struct error *err);
 
+/* What engine_reconcile() would put right, and what it can't: a line each, appended to the array.
+ * Containers that commands are working on are left out, and so is the image store. */
+int engine_check(struct engine *engine, json_t *findings, struct error *err);
+
 /* ---- Files ---- */
 
 /* The container's root directory as its processes see it, or would, as a descriptor (O_PATH) of a

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -91,11 +92,15 @@ int engine_skeleton_make(struct engine *engine, const char **path, struct error 
     *path = memory_format("%s/skeleton", engine->containers);
     if (access(*path, F_OK) == 0)
         return 0;
-    scope_free char *draft = memory_format("%s/skeleton.XXXXXX", engine->containers);
-    if (!mkdtemp(draft))
-        return error_set(err, errno, "can't make %s", draft);
-    scope_close int directory = open(draft, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (directory >= 0 && fill_skeleton(directory) == 0 && rename(draft, *path) == 0)
+    unsigned long long number = 0;
+    if (getrandom(&number, sizeof number, 0) != sizeof number)
+        return error_set(err, errno, "can't get random numbers");
+    scope_free char *draft =
+        memory_format("%s/" ENGINE_DRAFT_PREFIX "skeleton.%llx", engine->containers, number);
+    scope_close int directory = engine_draft_make(draft, err);
+    if (directory < 0)
+        return -1;
+    if (fill_skeleton(directory) == 0 && rename(draft, *path) == 0)
         return 0;
     int reason = errno;
     remove_tree(AT_FDCWD, draft, NULL, NULL);

@@ -85,6 +85,15 @@ static int stop_for_removal(struct engine *engine, const struct engine_container
     return 0;
 }
 
+/* Of one that is gone already; or of whose directory somebody else has removed. */
+static int remove_row(struct engine *engine, const struct engine_container *container,
+                      bool anonymous_volumes, struct error *err)
+{
+    scope_container struct engine_container row = {0};
+    int found = engine_row_find(engine, container->id, &row, err);
+    return found > 0 ? engine_remove_locked(engine, container, anonymous_volumes, err) : found;
+}
+
 int engine_remove(struct engine *engine, const struct engine_container *container,
                   const struct engine_removal *removal, struct error *err)
 {
@@ -93,7 +102,7 @@ int engine_remove(struct engine *engine, const struct engine_container *containe
         return access(container->directory, F_OK) < 0 ? 0 : -1; /* --rm was quicker */
     scope_close int lock = engine_lock(container, false, err);
     if (lock < 0)
-        return err->code == ENOENT ? 0 : -1;
+        return err->code == ENOENT ? remove_row(engine, container, removal->volumes, err) : -1;
     if (engine_settle(engine, container, lock, &status, err) < 0)
         return -1;
     bool is_up = engine_is_up(&status);

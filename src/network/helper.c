@@ -99,7 +99,7 @@ int helper_start(const char *const *argv, const int *descriptors, size_t count,
         return error_set(err, errno, "can't make a pipe");
     scope_close int input_end = feed[0];
     scope_close int output_end = feed[1];
-    const struct launch launch = {argv, descriptors, count, feed[0], report[1]};
+    const struct launch launch = {argv, descriptors, count, input_end, writing};
     if (fork_twice(&launch, err) < 0)
         return -1;
     scope_close_fd(&writing);
