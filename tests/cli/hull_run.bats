@@ -26,7 +26,7 @@ load hull
     contains "can't bind" "$stderr"
     run_hull run --rm --memory 1 busybox true
     equals 125 "$status"
-    contains Memory "$stderr"
+    contains "--memory: 1 bytes" "$stderr"
     run_hull run --rm --pull never no-such-image-of-mine:1 true
     [ "$status" -ne 0 ]
     wait_until 5 nothing_left
@@ -79,6 +79,12 @@ load hull
 @test "an unknown flag, or a wrong value, makes nothing" {
     run_hull run --memori 3 busybox
     refused 125 "did you mean '--memory'"
+    run_hull run --cpus 1000 busybox true
+    refused 125 '--cpus: this machine has'
+    run_hull create --log-opt max-size=x busybox true
+    refused 1 "--log-opt max-size: 'x'"
+    run_hull run --pull never Busybox true
+    refused 125 "invalid image name 'Busybox': the repository must be in lower case"
     run_hull run --restart sometimes busybox
     equals 125 "$status"
     run_hull run --rm --restart always busybox
