@@ -156,4 +156,5 @@ const struct cli_verb cli_login = {
                 .flags = flags,
                 .max_arguments = 1},
     .run = run_login,
+    .runs_as_user = true,
 };

@@ -29,4 +29,5 @@ const struct cli_verb cli_logout = {
                                "default.",
                 .max_arguments = 1},
     .run = run_logout,
+    .runs_as_user = true,
 };

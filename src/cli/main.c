@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "base/scope.h"
 #include "cli/verb.h"
+#include "engine/rootless.h"
 
 #define STATUS_FAILED 125 /* docker's: the fault is hull's, not the container's program's */
 
@@ -53,7 +54,8 @@ static int act(struct command_line *line)
         .run_root = given_run_root ? given_run_root : run_root,
     };
     const struct cli_verb *verb = (const struct cli_verb *)line->verb;
-    if (verb->run(&context, &err) < 0) {
+    if ((!verb->runs_as_user && rootless_enter(context.run_root, &err) < 0) ||
+        verb->run(&context, &err) < 0) {
         report(line, err.text);
         if (context.exit_status == 0)
             context.exit_status = STATUS_FAILED;

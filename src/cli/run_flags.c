@@ -311,3 +311,17 @@ int run_flags_make_settings(struct command_line *line, const struct warnings *wa
         *settings = document;
     return status;
 }
+
+json_t *run_flags_make_changes(struct command_line *line, struct error *err)
+{
+    json_t *changes = json_object();
+    struct run_flags flags = {line, NULL, NULL, changes, err};
+    int status = check_text(&flags);
+    for (size_t i = 0; status == 0 && i < sizeof simple_flags / sizeof *simple_flags; i++)
+        if (simple_flags[i].in_host && run_flags_has(&flags, simple_flags[i].flag))
+            status = add_simple(&flags, &simple_flags[i]);
+    if (status == 0 && run_flags_add_cpus(&flags) == 0 && run_flags_add_restart(&flags) == 0)
+        return changes;
+    json_decref(changes);
+    return NULL;
+}

@@ -52,6 +52,10 @@ struct run_flags_record {
 int run_flags_read_record(const struct run_flags *flags, const char *flag, const char *text,
                           struct run_flags_record *record);
 
+/* --cpus and --restart, which `update` has, too. */
+int run_flags_add_cpus(struct run_flags *flags);
+int run_flags_add_restart(struct run_flags *flags);
+
 int run_flags_add_process(struct run_flags *flags);
 int run_flags_add_health(struct run_flags *flags);
 int run_flags_add_labels(struct run_flags *flags);

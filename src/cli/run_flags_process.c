@@ -91,7 +91,7 @@ static void add_command(struct run_flags *flags)
                               run_flags_text(*word, strlen(*word)));
 }
 
-static int add_restart(struct run_flags *flags)
+int run_flags_add_restart(struct run_flags *flags)
 {
     const char *value = command_value(flags->line, "restart");
     if (!value || !*value)
@@ -140,7 +140,7 @@ int run_flags_add_process(struct run_flags *flags)
         run_flags_for_each(flags, "env-file", add_env_file) < 0 ||
         run_flags_for_each(flags, "env", add_variable) < 0 || add_streams(flags) < 0)
         return -1;
-    return add_restart(flags);
+    return run_flags_add_restart(flags);
 }
 
 /* Health */

@@ -6,7 +6,7 @@
 #include "base/scope.h"
 #include "cli/run_flags_internal.h"
 
-static int add_cpus(struct run_flags *flags)
+int run_flags_add_cpus(struct run_flags *flags)
 {
     const char *value = command_value(flags->line, "cpus");
     int64_t billionths;
@@ -118,7 +118,7 @@ int run_flags_add_resources(struct run_flags *flags)
     if (run_flags_for_each(flags, "blkio-weight-device", add_weight) < 0 ||
         run_flags_for_each(flags, "ulimit", add_limit) < 0)
         return -1;
-    return add_cpus(flags);
+    return run_flags_add_cpus(flags);
 }
 
 /* Devices */

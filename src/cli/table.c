@@ -11,7 +11,7 @@
 
 #define GAP 3
 #define MINIMUM_WIDTH 10 /* of a column with its gap; docker's */
-#define SHRUNK_WIDTH 12  /* what a column that shrinks keeps at least */
+#define SHRUNK_WIDTH 8   /* what a column that shrinks keeps at least */
 #define ELLIPSIS "…"
 
 /* Lines of cells; the first is the header. Tabs separated the cells of a line, so that lines may

@@ -13,4 +13,5 @@ static int run_version(struct cli_context *context, struct error *err)
 const struct cli_verb cli_version = {
     .command = {.name = "version", .summary = "show the version"},
     .run = run_version,
+    .runs_as_user = true,
 };

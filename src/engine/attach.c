@@ -6,6 +6,7 @@
 
 #include "base/scope.h"
 #include "engine/attach.h"
+#include "engine/rootless.h"
 #include "engine/settings_internal.h"
 
 #define CONTAINER_MODE "container:"
@@ -17,6 +18,7 @@ struct networks *engine_networks(struct engine *engine, struct error *err)
             .database = &engine->database,
             .run_root = engine->run_root,
             .warnings = engine->warnings,
+            .rootless = rootless_is_active(),
         };
         if (network_open(&engine->networks, &options, err) < 0)
             return NULL;

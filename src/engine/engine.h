@@ -152,6 +152,18 @@ json_t *engine_inspect(struct engine *engine, const struct engine_container *con
                        struct error *err);
 /* The bytes that its upper directory takes. */
 int64_t engine_size(const struct engine_container *container);
+/* Those of any directory; 0 if it isn't there. */
+int64_t engine_measure(const char *directory);
+
+/* One more or one less network (network/network.h), at once if the container runs, and from the
+ * next start on. */
+struct network_endpoint_request;
+int engine_network_connect(struct engine *engine, const struct engine_container *container,
+                           const struct network_endpoint_request *request, struct error *err);
+int engine_network_disconnect(struct engine *engine, const struct engine_container *container,
+                              const char *network, struct error *err);
+/* 1: some container's settings name the network, also one that doesn't run. */
+int engine_network_is_used(struct engine *engine, const char *network_id, struct error *err);
 
 /* What the monitor has executed when a container has ended: takes back what the start made, and
  * removes the container if it was started with --rm. Nothing happens if it is gone already. */
@@ -169,6 +181,9 @@ int engine_reconcile(struct engine *engine, bool boot, struct error *err);
  * resolved by openat2(2) and RESOLVE_IN_ROOT. */
 int engine_open_root(struct engine *engine, const struct engine_container *container, bool writable,
                      struct error *err);
+/* The same without what is mounted on it (volumes, /proc …), to be read: what export writes. */
+int engine_open_own_root(struct engine *engine, const struct engine_container *container,
+                         struct error *err);
 
 /* ---- Other programs of hull ---- */
 

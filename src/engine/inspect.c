@@ -177,11 +177,16 @@ static int64_t add_sizes(int directory, int depth)
     return bytes;
 }
 
+int64_t engine_measure(const char *directory)
+{
+    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 ? 0 : add_sizes(fd, 500);
+}
+
 int64_t engine_size(const struct engine_container *container)
 {
     scope_free char *upper = memory_format("%s/upper", container->directory);
-    int fd = open(upper, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return fd < 0 ? 0 : add_sizes(fd, 500);
+    return engine_measure(upper);
 }
 
 static json_t *describe_root(const struct engine_container *container,

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -60,6 +61,9 @@ void engine_overlay_describe(const struct engine_container *container,
         .upper = layers->directories[0],
         .work = arena_format(arena, "%s/work", container->directory),
         .userxattr = layers->image.user_xattrs,
+        /* Whatever the kernel's default is: a directory that was renamed, or a file whose owner was
+         * changed, is to be in the upper directory as a whole, for `diff` and `commit`. */
+        .options = layers->image.user_xattrs ? NULL : "redirect_dir=off,metacopy=off",
         .lower = {.items = layers->directories + 1, .count = layers->count},
     };
 }
@@ -170,16 +174,22 @@ static int bind_mounts(int root, const json_t *mounts, struct error *err)
     return 0;
 }
 
-static int mount_root(const struct monitor_overlay *overlay, const json_t *mounts,
-                      struct error *err)
+struct root_mounts {
+    const struct monitor_overlay *overlay;
+    const json_t *mounts; /* or NULL */
+};
+
+static int mount_root(const void *context, struct error *err)
 {
+    const struct root_mounts *wanted = context;
+    const struct monitor_overlay *overlay = wanted->overlay;
     scope_close int host = overlay_leave_host(err);
     if (host < 0 || overlay_mount(overlay, err) < 0)
         return -1;
     scope_close int root = open(overlay->target, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (root < 0)
         return error_set(err, errno, "can't open %s", overlay->target);
-    if (bind_mounts(root, mounts, err) < 0)
+    if (bind_mounts(root, wanted->mounts, err) < 0)
         return -1;
     /* A copy of the mounts that belongs to no namespace: they live as long as the descriptor. */
     int fd = (int)syscall(SYS_open_tree, root, "",
@@ -187,9 +197,9 @@ static int mount_root(const struct monitor_overlay *overlay, const json_t *mount
     return fd >= 0 ? fd : error_set(err, errno, "can't take the container's root along");
 }
 
-/* In a process of its own, whose mount namespace ends with it. */
-static int open_overlay(const struct monitor_overlay *overlay, const json_t *mounts,
-                        struct error *err)
+/* Opens something in a process of its own, whose mount namespace ends with it. */
+static int open_apart(int (*open_it)(const void *context, struct error *err), const void *context,
+                      struct error *err)
 {
     int ends[2], status;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
@@ -198,7 +208,7 @@ static int open_overlay(const struct monitor_overlay *overlay, const json_t *mou
     if (pid == 0) {
         struct error failure = {0};
         close(ends[0]);
-        int fd = mount_root(overlay, mounts, &failure);
+        int fd = open_it(context, &failure);
         send_result(ends[1], fd, &failure);
         _exit(0);
     }
@@ -210,17 +220,35 @@ static int open_overlay(const struct monitor_overlay *overlay, const json_t *mou
     return fd;
 }
 
+static int open_overlay(const struct monitor_overlay *overlay, const json_t *mounts,
+                        struct error *err)
+{
+    const struct root_mounts wanted = {overlay, mounts};
+    return open_apart(mount_root, &wanted, err);
+}
+
+/* One layer or more, the topmost first. Without an upper directory overlayfs wants at least two: an
+ * empty one is the second. */
+static void make_read_only(const struct engine_container *container, const char **directories,
+                           size_t count, struct arena *arena, struct monitor_overlay *overlay)
+{
+    overlay->upper = overlay->work = NULL;
+    overlay->lower = (struct monitor_strings){directories, count};
+    if (count >= 2)
+        return;
+    const char **both = arena_allocate(arena, 2, sizeof *both);
+    both[0] = directories[0];
+    both[1] = arena_format(arena, "%s/rootfs", container->directory);
+    overlay->lower = (struct monitor_strings){both, 2};
+}
+
 int engine_open_image_root(const struct engine_container *container,
                            const struct engine_layers *layers, struct error *err)
 {
     struct arena arena = {0};
     struct monitor_overlay overlay;
     engine_overlay_describe(container, layers, &arena, &overlay);
-    overlay.upper = overlay.work = NULL;
-    /* Without an upper directory overlayfs wants two lower ones: an image without layers has one.
-     */
-    if (layers->count == 1)
-        overlay.lower = (struct monitor_strings){layers->directories, 2};
+    make_read_only(container, layers->directories + 1, layers->count, &arena, &overlay);
     int fd = open_overlay(&overlay, NULL, err);
     arena_release(&arena);
     return fd;
@@ -228,40 +256,79 @@ int engine_open_image_root(const struct engine_container *container,
 
 /* A root that can't be written to has the container's own changes as its topmost lower layer. */
 static int open_stopped(struct engine *engine, const struct engine_container *container,
-                        bool writable, struct error *err)
+                        bool with_mounts, bool writable, struct error *err)
 {
     struct arena arena = {0};
     struct monitor_overlay overlay;
     scope_engine_layers struct engine_layers layers;
     if (engine_layers_find(engine, container, &layers, err) < 0)
         return -1;
-    json_t *mounts = engine_mounts_prepare(engine, container, &layers, err);
-    if (!mounts)
+    json_t *mounts = with_mounts ? engine_mounts_prepare(engine, container, &layers, err) : NULL;
+    if (with_mounts && !mounts)
         return -1;
     engine_overlay_describe(container, &layers, &arena, &overlay);
-    if (!writable) {
-        overlay.upper = overlay.work = NULL;
-        overlay.lower = (struct monitor_strings){layers.directories, layers.count + 1};
-    }
+    if (!writable)
+        make_read_only(container, layers.directories, layers.count + 1, &arena, &overlay);
     int fd = open_overlay(&overlay, mounts, err);
     arena_release(&arena);
     json_decref(mounts);
     return fd;
 }
 
-int engine_open_root(struct engine *engine, const struct engine_container *container, bool writable,
-                     struct error *err)
+/* Of the first process, or 0: it doesn't run. -1: failed. */
+static pid_t find_process(struct engine *engine, const struct engine_container *container,
+                          struct error *err)
 {
-    char path[64];
     struct monitor_status status = {0};
     if (engine_status(engine, container, &status, err) < 0)
         return -1;
     pid_t pid = engine_is_up(&status) ? status.pid : 0;
     monitor_status_release(&status);
-    if (pid <= 0)
-        return open_stopped(engine, container, writable, err);
+    return pid > 0 ? pid : 0;
+}
+
+static int open_process_root(pid_t pid, struct error *err)
+{
+    char path[64];
     snprintf(path, sizeof path, "/proc/%d/root", (int)pid);
     int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    return fd >= 0 ? fd
-                   : error_set(err, errno, "can't open the root of container %s", container->name);
+    return fd >= 0 ? fd : error_set(err, errno, "can't open the container's root");
+}
+
+int engine_open_root(struct engine *engine, const struct engine_container *container, bool writable,
+                     struct error *err)
+{
+    pid_t pid = find_process(engine, container, err);
+    if (pid < 0)
+        return -1;
+    return pid > 0 ? open_process_root(pid, err)
+                   : open_stopped(engine, container, true, writable, err);
+}
+
+/* Only in the mount namespace that a mount is in may it be cloned. Without AT_RECURSIVE what is
+ * mounted on it stays behind. */
+static int clone_process_root(const void *context, struct error *err)
+{
+    const pid_t *pid = context;
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/ns/mnt", (int)*pid);
+    scope_close int root = open_process_root(*pid, err);
+    scope_close int namespace = root < 0 ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+    if (root < 0)
+        return -1;
+    if (namespace < 0 || setns(namespace, CLONE_NEWNS) < 0)
+        return error_set(err, errno, "can't join the container's mount namespace");
+    int fd =
+        (int)syscall(SYS_open_tree, root, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+    return fd >= 0 ? fd : error_set(err, errno, "can't take the container's root along");
+}
+
+int engine_open_own_root(struct engine *engine, const struct engine_container *container,
+                         struct error *err)
+{
+    pid_t pid = find_process(engine, container, err);
+    if (pid < 0)
+        return -1;
+    return pid > 0 ? open_apart(clone_process_root, &pid, err)
+                   : open_stopped(engine, container, false, false, err);
 }

@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/scope.h"
+#include "base/user_namespace.h"
 #include "engine/spec_internal.h"
 
 #define VERSION "1.2.0" /* of the runtime specification */
@@ -132,6 +133,8 @@ static int add_user(struct spec *spec, const struct spec_user *user)
     json_t *object =
         json_pack("{s:I, s:I}", "uid", (json_int_t)user->uid, "gid", (json_int_t)user->gid);
     json_object_set_new(spec->process, "user", object);
+    if (!user_namespace_allows_groups())
+        return 0;
     json_t *groups = spec_list(object, "additionalGids");
     json_array_append_new(groups, json_integer(user->gid));
     for (size_t i = 0; i < user->group_count; i++)

@@ -17,6 +17,7 @@
 #include "base/scope.h"
 #include "container/signals.h"
 #include "engine/attach.h"
+#include "engine/rootless.h"
 #include "engine/settings_internal.h"
 #include "engine/spec.h"
 
@@ -145,6 +146,7 @@ static int write_config(struct engine *engine, const struct engine_container *co
         .ipc_namespace = namespaces->ipc,
         .shm_directory = namespaces->shm,
         .init = init,
+        .rootless = rootless_is_active(),
         .warnings = engine->warnings,
     };
     if ((wants_init && !init) || spec_make(&input, &config, err) < 0)

@@ -413,7 +413,6 @@ static int write_all(struct tree_writer *writer)
 {
     const struct archive_library *library = writer->library;
     library->archive_write_set_format_pax(writer->archive);
-    library->archive_write_set_format_option(writer->archive, "pax", "hdrcharset", "BINARY");
     library->archive_write_set_format_option(writer->archive, "pax", "xattrheader", "SCHILY");
     library->archive_write_set_bytes_per_block(writer->archive, BLOCK_SIZE);
     library->archive_write_set_bytes_in_last_block(writer->archive, 1);

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/scope.h"
+#include "base/user_namespace.h"
 #include "image/store.h"
 
 #define PARALLEL 2 /* layers that are unpacked at a time */
@@ -16,13 +17,7 @@
 
 bool store_uses_user_xattrs(void)
 {
-    if (geteuid() != 0)
-        return true;
-    /* "0 0 4294967295": not in a user namespace. */
-    scope_free char *map = file_read_all(AT_FDCWD, "/proc/self/uid_map", 4096, NULL, NULL);
-    unsigned long inside = 1, outside = 1, count = 0;
-    return !map || sscanf(map, "%lu %lu %lu", &inside, &outside, &count) != 3 || inside != 0 ||
-           outside != 0 || count != 4294967295ul;
+    return geteuid() != 0 || !user_namespace_is_first();
 }
 
 bool store_layer_exists(struct image_store *store, const char *chain_id)

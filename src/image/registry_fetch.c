@@ -237,5 +237,6 @@ int registry_fetch(struct registry_fetch *fetch, struct error *err)
     strcpy(fetch->digest, manifest.digest);
     if (choose_manifest(fetch, lease, &manifest, err) < 0)
         return -1;
+    fetch->began = true;
     return fetch_manifest(fetch, lease, &manifest, err);
 }

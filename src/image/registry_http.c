@@ -13,6 +13,7 @@
 #define HEADERS_LIMIT 262144 /* of all of them */
 #define REDIRECTIONS 5
 #define BUFFER_SIZE (512L << 10)
+#define UPLOAD_PATIENCE 10 /* times stallSeconds: a registry copies and hashes what it got */
 
 /* One exchange. */
 struct transfer {
@@ -265,15 +266,26 @@ static int check_cancelled(void *user, curl_off_t a, curl_off_t b, curl_off_t c,
 
 /* ---- The request ---- */
 
-/* Certificates of the authority that is spoken to. */
+/* Certificates of the authority that is spoken to. Whom the registry sends us to is verified with
+ * the registry's authorities unless it has its own, but isn't shown who we are. */
 static int find_certificates(struct registry_http *http, const char *authority, struct error *err)
 {
+    struct registry_certificates *certificates = &http->certificates;
     if (strcmp(http->certified, authority) == 0)
         return 0;
-    registry_certificates_release(&http->certificates);
+    registry_certificates_release(certificates);
     *http->certified = '\0';
-    if (registry_certificates_find(http->config, authority, &http->certificates, err) < 0)
+    if (registry_certificates_find(http->config, authority, certificates, err) < 0)
         return -1;
+    if (!certificates->authorities && strcmp(authority, http->host) != 0) {
+        struct registry_certificates registry;
+        int status = registry_certificates_find(http->config, http->host, &registry, err);
+        certificates->authorities = scope_take_pointer(registry.authorities);
+        certificates->length = registry.length;
+        registry_certificates_release(&registry);
+        if (status < 0)
+            return -1;
+    }
     strcpy(http->certified, authority);
     return 0;
 }
@@ -361,11 +373,13 @@ static void set_credentials(CURL *curl, const struct registry_http_request *requ
 static void set_rest(CURL *curl, struct transfer *transfer)
 {
     const struct registry_config *config = transfer->http->config;
+    bool uploads = transfer->request->has_body || transfer->request->has_file;
     curl_easy_setopt(curl, CURLOPT_USERAGENT, "hull/" HULL_VERSION);
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, config->connect_seconds);
     curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
-    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, config->stall_seconds);
+    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME,
+                     config->stall_seconds * (uploads ? UPLOAD_PATIENCE : 1));
     curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, BUFFER_SIZE);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_body);

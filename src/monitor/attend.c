@@ -14,8 +14,6 @@
 #include "base/scope.h"
 #include "monitor/protocol.h"
 
-#define MAX_KEYS 16
-
 struct attendant {
     int connection;
     const struct monitor_attention *attention;
@@ -24,8 +22,7 @@ struct attendant {
     bool raw;
     struct termios terminal; /* as it was */
     sigset_t mask;           /* as it was */
-    unsigned char keys[MAX_KEYS];
-    size_t key_count, keys_seen;
+    struct monitor_key_filter keys;
     bool owes_input; /* passed[0 … passed_length) waits for room; no bytes: the end of input */
     unsigned char passed[MONITOR_DATA_SIZE];
     size_t passed_length;
@@ -107,29 +104,6 @@ static void restore(struct attendant *attendant)
 
 /* ---- input ---- */
 
-/* Looks for the detach keys, and holds back what may be their beginning. What goes on to the
- * container is left in `to`, which has room for MAX_KEYS more. True: they were typed. */
-static bool filter_keys(struct attendant *attendant, const unsigned char *bytes, size_t count,
-                        unsigned char *to, size_t *length)
-{
-    *length = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (attendant->key_count && bytes[i] == attendant->keys[attendant->keys_seen]) {
-            if (++attendant->keys_seen == attendant->key_count)
-                return true;
-            continue;
-        }
-        memcpy(to + *length, attendant->keys, attendant->keys_seen);
-        *length += attendant->keys_seen;
-        attendant->keys_seen = attendant->key_count && bytes[i] == attendant->keys[0];
-        if (!attendant->keys_seen)
-            to[(*length)++] = bytes[i];
-        else if (attendant->key_count == 1)
-            return true;
-    }
-    return false;
-}
-
 /* Never waits for the monitor to take input: it may itself be waiting for us to take the output
  * that the input leads to. If the connection is broken, that is seen when its end is read. */
 static void send_input(struct attendant *attendant)
@@ -143,7 +117,7 @@ static void send_input(struct attendant *attendant)
 /* 1: detached. 0: go on. */
 static int pass_input(struct attendant *attendant)
 {
-    unsigned char bytes[MONITOR_DATA_SIZE - MAX_KEYS];
+    unsigned char bytes[MONITOR_DATA_SIZE - MONITOR_MAX_KEYS];
     ssize_t count = read(attendant->input, bytes, sizeof bytes);
     if (count < 0 && (errno == EINTR || errno == EAGAIN))
         return 0;
@@ -153,8 +127,8 @@ static int pass_input(struct attendant *attendant)
         send_input(attendant);
         return 0;
     }
-    bool detached =
-        filter_keys(attendant, bytes, (size_t)count, attendant->passed, &attendant->passed_length);
+    bool detached = monitor_filter_keys(&attendant->keys, bytes, (size_t)count, attendant->passed,
+                                        &attendant->passed_length);
     if (attendant->passed_length > 0)
         send_input(attendant);
     if (detached)
@@ -245,11 +219,11 @@ int monitor_attend(int connection, const struct monitor_attention *attention,
                                   .errors = attention->errors,
                                   .outcome = outcome};
     *outcome = (struct monitor_outcome){.end = MONITOR_END_LOST};
-    int count = monitor_parse_keys(keys, attendant.keys, MAX_KEYS, err);
+    int count = monitor_parse_keys(keys, attendant.keys.keys, MONITOR_MAX_KEYS, err);
     if (count < 0)
         return -1;
     /* Only a terminal's user types keys; a pipe's bytes are all the container's. */
-    attendant.key_count = attention->terminal && isatty(attention->input) ? (size_t)count : 0;
+    attendant.keys.count = attention->terminal && isatty(attention->input) ? (size_t)count : 0;
     struct sigaction ignore = {.sa_handler = SIG_IGN}, before;
     sigaction(SIGPIPE, &ignore, &before);
     int result = watch_signals(&attendant, err);

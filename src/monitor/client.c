@@ -62,9 +62,20 @@ static int ask(const char *run_directory, struct monitor_packet_header header, c
     scope_close int connection = connect_to(run_directory, err);
     if (connection < 0)
         return -1;
+    struct error why;
+    int result = 0;
     if (protocol_send(connection, &header, data, data ? strlen(data) : 0, 0) < 0)
-        return error_set(err, errno, "can't ask the container's monitor");
-    return read_answer(connection, exit_code, err);
+        result = error_set(&why, errno, "can't ask the container's monitor");
+    else
+        result = read_answer(connection, exit_code, &why);
+    if (result == 0)
+        return 0;
+    /* It ended when we had connected, but before it looked: as if we had come later. */
+    if (why.code == ECONNRESET || why.code == EPIPE)
+        return error_set(err, ECONNREFUSED, "the container's monitor ended before it answered");
+    if (err)
+        *err = why;
+    return -1;
 }
 
 int monitor_begin(const char *run_directory, struct monitor_failure *failure, struct error *err)

@@ -256,7 +256,7 @@ void clients_tell_exit(struct clients *clients, int exit_code, bool final)
         loop_timer_set(clients->loop, &clients->stall, STALL_MS);
 }
 
-void clients_update_input(struct clients *clients)
+void clients_watch_input(struct clients *clients)
 {
     for (struct client *client = clients->first; client; client = client->next)
         update_events(client);

@@ -72,7 +72,8 @@ void clients_answer(struct clients *clients, uint32_t request, const struct erro
  * end, too). */
 void clients_tell_exit(struct clients *clients, int exit_code, bool final);
 
-/* Room for input has come or gone: reads from the clients that have some, or from none. */
-void clients_update_input(struct clients *clients);
+/* There is room for input again, or none any more: reads from the clients that have some, or not.
+ */
+void clients_watch_input(struct clients *clients);
 
 #endif

@@ -131,7 +131,7 @@ static bool serve_attach(struct supervisor *supervisor, struct client *client, i
     client->streams = flags & (MONITOR_ATTACH_STDOUT | MONITOR_ATTACH_STDERR);
     client->lossless = flags & MONITOR_ATTACH_LOSSLESS;
     if (flags & MONITOR_ATTACH_STDIN)
-        clients_update_input(client->clients);
+        clients_watch_input(client->clients);
     return true;
 }
 
@@ -143,11 +143,13 @@ static bool serve_input(struct supervisor *supervisor, struct client *client,
         return client->attached && client->flags == 0;
     if (!streams_takes_input(&supervisor->streams))
         return false;
-    if (packet->length > 0)
+    if (packet->length > 0) {
         streams_write(&supervisor->streams, packet->data, packet->length);
-    else if (supervisor->config.stdin_once)
+        if (!streams_takes_input(&supervisor->streams))
+            clients_watch_input(&supervisor->clients);
+    } else if (supervisor->config.stdin_once) {
         streams_end_input(&supervisor->streams);
-    clients_update_input(client->clients); /* where a full pipe keeps it, nobody sends more */
+    }
     return true;
 }
 

@@ -36,3 +36,24 @@ int monitor_parse_keys(const char *text, unsigned char *keys, size_t size, struc
     }
     return (int)count;
 }
+
+bool monitor_filter_keys(struct monitor_key_filter *filter, const unsigned char *bytes,
+                         size_t count, unsigned char *to, size_t *length)
+{
+    *length = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (filter->count && bytes[i] == filter->keys[filter->seen]) {
+            if (++filter->seen == filter->count)
+                return true;
+            continue;
+        }
+        memcpy(to + *length, filter->keys, filter->seen);
+        *length += filter->seen;
+        filter->seen = filter->count && bytes[i] == filter->keys[0];
+        if (!filter->seen)
+            to[(*length)++] = bytes[i];
+        else if (filter->count == 1)
+            return true;
+    }
+    return false;
+}

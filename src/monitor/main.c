@@ -44,7 +44,7 @@ static void end_output(struct streams *streams)
 
 static void take_more_input(struct streams *streams)
 {
-    clients_update_input(&loop_owner(streams, struct supervisor, streams)->clients);
+    clients_watch_input(&loop_owner(streams, struct supervisor, streams)->clients);
 }
 
 static void clients_caught_up(struct clients *clients)

@@ -288,6 +288,18 @@ int monitor_await_end(int connection, int timeout, struct error *err);
  * Returns their number or -1. */
 int monitor_parse_keys(const char *text, unsigned char *keys, size_t size, struct error *err);
 
+/* Looks for the detach keys in what is typed, and holds back what may be their beginning. */
+#define MONITOR_MAX_KEYS 16
+struct monitor_key_filter {
+    unsigned char keys[MONITOR_MAX_KEYS];
+    size_t count; /* 0: none are looked for */
+    size_t seen;
+};
+/* What goes on to the program is left in `to`, which has room for MONITOR_MAX_KEYS more than count.
+ * True: they were typed. */
+bool monitor_filter_keys(struct monitor_key_filter *filter, const unsigned char *bytes,
+                         size_t count, unsigned char *to, size_t *length);
+
 /* ---- events: RUN_ROOT/events ----
  *
  * One line of JSON an event, as `docker events --format json` prints them:

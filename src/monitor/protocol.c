@@ -60,9 +60,11 @@ ssize_t protocol_receive(int fd, struct monitor_packet *packet, int flags)
                              {packet->data, MONITOR_DATA_SIZE}};
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
     ssize_t size;
+    /* ECONNRESET, once: the other side has ended without reading all that we sent. What it sent
+     * before is still there. */
     do {
         size = recvmsg(fd, &message, flags | MSG_CMSG_CLOEXEC);
-    } while (size < 0 && errno == EINTR);
+    } while (size < 0 && (errno == EINTR || errno == ECONNRESET));
     if (size <= 0)
         return size;
     if ((message.msg_flags & MSG_TRUNC) || measure(packet, (size_t)size) < 0) {

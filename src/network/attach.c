@@ -7,6 +7,7 @@
 #include "base/scope.h"
 #include "network/network_internal.h"
 #include "network/publish.h"
+#include "network/rootless.h"
 
 /* What an attach works on. */
 struct attach {
@@ -156,7 +157,7 @@ static int prepare_endpoints(struct attach *attach, struct error *err)
 
 static int check_other(struct attach *attach, struct error *err)
 {
-    scope_container_record struct container_record other;
+    scope_container_record struct container_record other = {0};
     const char *id = attach->container.other;
     int found = is_id(id) ? container_record_load(attach->networks, id, &other, err) : 0;
     if (found < 0)
@@ -190,11 +191,20 @@ static int record(struct attach *attach, struct error *err)
         memory_allocate(attach->publication.count, sizeof(struct network_port));
     for (size_t i = 0; i < attach->publication.count; i++) {
         attach->container.ports[attach->container.port_count++] = attach->publication.ports[i];
-        if (container_record_insert_port(attach->networks, attach->container.id,
+        if (container_record_insert_port(attach->networks, attach->container.id, i,
                                          &attach->publication.ports[i], err) < 0)
             return -1;
     }
     return database_commit(&transaction, err);
+}
+
+/* The ports were free just now, and are bound again by pasta. */
+static int make_rootless(struct attach *attach, struct error *err)
+{
+    publication_release(&attach->publication);
+    if (attach->container.mode != NETWORK_MODE_BRIDGE)
+        return 0;
+    return rootless_start(attach->networks, &attach->container, err);
 }
 
 static int make(struct attach *attach, struct error *err)
@@ -207,11 +217,21 @@ static int make(struct attach *attach, struct error *err)
         namespace_make(networks, container->id, attach->request->user_namespace, err);
     if (namespace < 0)
         return -1;
+    if (networks->rootless)
+        return make_rootless(attach, err);
     for (size_t i = 0; i < container->endpoint_count; i++)
         if (endpoint_make(networks, container, i, &attach->records[i], namespace, err) < 0)
             return -1;
-    if (attach->publication.count > 0 && rules_update(networks, err) < 0)
+    if (network_uses_resolver(networks, container) && resolver_update(networks, err) < 0)
         return -1;
+    if (attach->publication.count == 0)
+        return 0;
+    if (publication_start(networks, &attach->container, &attach->publication, err) < 0 ||
+        rules_update(networks, err) < 0)
+        return -1;
+    /* Here libnftables is loaded anyway. */
+    if (!attach->records[0].internal)
+        foreign_warn(networks, attach->records[0].interface);
     return 0;
 }
 
@@ -247,7 +267,11 @@ int network_attach(struct networks *networks, const struct network_request *requ
 {
     struct attach attach = {.networks = networks, .request = request};
     *attachment = (struct network_attachment){0};
-    if (check_request(request, err) < 0 || network_detach(networks, request->container_id, err) < 0)
+    if (check_request(request, err) < 0 ||
+        (networks->rootless && request->mode == NETWORK_MODE_BRIDGE &&
+         rootless_check(request, err) < 0) ||
+        container_record_recover(networks, err) < 0 ||
+        network_detach(networks, request->container_id, err) < 0)
         return error_wrap(err, "container %.12s", request->container_id);
     networks_begin_volatile(networks);
     int result = attach_all(&attach, attachment, err);

@@ -112,7 +112,11 @@ static int make_bridge(struct networks *networks, const struct network_record *n
     /* After the rules, which keep containers from the host's loopback. */
     link_route_localnet(&netlink, network->interface);
     link_set_up(&netlink, network->interface);
-    return netlink_flush(&netlink, err) < 0 ? -1 : index;
+    if (netlink_flush(&netlink, err) < 0)
+        return -1;
+    if (!network->internal)
+        foreign_warn(networks, network->interface);
+    return index;
 }
 
 int bridge_ensure(struct networks *networks, const struct network_record *network,

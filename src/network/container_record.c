@@ -92,7 +92,7 @@ static int load_ports(struct networks *networks, struct container_record *record
     scope_statement sqlite3_stmt *row = database_prepare(
         networks->database, err,
         "SELECT protocol, container_port, host_port, host_address FROM network_port"
-        " WHERE container = ? ORDER BY container_port, protocol, host_address, host_port",
+        " WHERE container = ? ORDER BY position",
         "t", record->id);
     int more = row ? 1 : -1;
     while (more == 1 && (more = database_step(networks->database, row, err)) == 1) {
@@ -126,10 +126,8 @@ static int load_row(struct networks *networks, const char *id, struct container_
     record->state = (enum container_state)sqlite3_column_int(row, 2);
     record->other = memory_copy_string(database_text(row, 3));
     record->settings = json_loads(database_text(row, 4), 0, NULL);
-    record->maker = sqlite3_column_int(row, 5);
-    record->maker_start = sqlite3_column_int64(row, 6);
-    record->helper = sqlite3_column_int(row, 7);
-    record->helper_start = sqlite3_column_int64(row, 8);
+    record->maker = (struct helper){sqlite3_column_int(row, 5), sqlite3_column_int64(row, 6)};
+    record->helper = (struct helper){sqlite3_column_int(row, 7), sqlite3_column_int64(row, 8)};
     return 1;
 }
 
@@ -167,14 +165,15 @@ int container_record_insert_endpoint(struct networks *networks, const char *id, 
         *public->ip6 ? public->ip6 : NULL, aliases ? aliases : "[]");
 }
 
-int container_record_insert_port(struct networks *networks, const char *id,
+int container_record_insert_port(struct networks *networks, const char *id, size_t position,
                                  const struct network_port *port, struct error *err)
 {
     return database_run(networks->database, err,
-                        "INSERT INTO network_port (container, protocol, container_port, host_port,"
-                        " host_address) VALUES (?, ?, ?, ?, ?)",
-                        "tiiit", id, (long long)port->protocol, (long long)port->container_port,
-                        (long long)port->host_first, port->host_address);
+                        "INSERT INTO network_port (container, position, protocol, container_port,"
+                        " host_port, host_address) VALUES (?, ?, ?, ?, ?, ?)",
+                        "tiiiit", id, (long long)position, (long long)port->protocol,
+                        (long long)port->container_port, (long long)port->host_first,
+                        port->host_address);
 }
 
 int container_record_insert(struct networks *networks, struct container_record *record,
@@ -183,21 +182,28 @@ int container_record_insert(struct networks *networks, struct container_record *
     scope_free char *settings = json_dumps(record->settings, JSON_COMPACT);
     if (!settings)
         return error_set(err, EINVAL, "container %.12s: its settings are not UTF-8", record->id);
-    record->maker = getpid();
-    record->maker_start = network_process_start(record->maker);
+    record->maker = (struct helper){getpid(), network_process_start(getpid())};
     if (database_run(networks->database, err,
                      "INSERT INTO network_container (id, name, mode, state, other, boot, changed,"
                      " maker, maker_start, helper, helper_start, settings)"
                      " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, ?)",
                      "ttiittiiit", record->id, record->name, (long long)record->mode,
                      (long long)record->state, record->other, networks->boot, (long long)time(NULL),
-                     (long long)record->maker, record->maker_start, settings) < 0)
+                     (long long)record->maker.pid, record->maker.start, settings) < 0)
         return -1;
     for (size_t i = 0; i < record->endpoint_count; i++)
         if (container_record_insert_endpoint(networks, record->id, i, &record->endpoints[i], err) <
             0)
             return -1;
     return 0;
+}
+
+int container_record_set_helper(struct networks *networks, const char *id,
+                                const struct helper *helper, struct error *err)
+{
+    return database_run(networks->database, err,
+                        "UPDATE network_container SET helper = ?, helper_start = ? WHERE id = ?",
+                        "iit", (long long)helper->pid, helper->start, id);
 }
 
 int container_record_complete(struct networks *networks, const char *id, struct error *err)
@@ -215,10 +221,55 @@ int container_record_retire(struct networks *networks, const char *id, struct er
                         "it", (long long)time(NULL), id);
 }
 
+int container_record_list(struct networks *networks, enum container_state state, char ***ids,
+                          size_t *count, struct error *err)
+{
+    *ids = NULL;
+    *count = 0;
+    scope_statement sqlite3_stmt *row = database_prepare(
+        networks->database, err, "SELECT id FROM network_container WHERE state = ? AND boot = ?",
+        "it", (long long)state, networks->boot);
+    int more = row ? 1 : -1;
+    while (more == 1 && (more = database_step(networks->database, row, err)) == 1) {
+        *ids = memory_resize(*ids, *count + 1, sizeof **ids);
+        (*ids)[(*count)++] = memory_copy_string(database_text(row, 0));
+    }
+    if (more == 0)
+        return 0;
+    network_free_names(*ids, *count);
+    *ids = NULL;
+    *count = 0;
+    return -1;
+}
+
+static int recover_one(struct networks *networks, const char *id, struct error *err)
+{
+    scope_container_record struct container_record record;
+    int found = container_record_load(networks, id, &record, err);
+    if (found <= 0 || record.state != CONTAINER_MAKING)
+        return found < 0 ? -1 : 0;
+    scope_close int maker = helper_open(&record.maker);
+    return maker >= 0 ? 0 : network_detach(networks, id, err);
+}
+
+int container_record_recover(struct networks *networks, struct error *err)
+{
+    char **ids;
+    size_t count;
+    int result = container_record_list(networks, CONTAINER_MAKING, &ids, &count, err);
+    for (size_t i = 0; result == 0 && i < count; i++)
+        result = recover_one(networks, ids[i], err);
+    network_free_names(ids, count);
+    return result;
+}
+
 /* Removes at once what has had its time. Interfaces go with one message: the kernel takes long for
  * each batch, not for each interface. */
 int container_record_sweep(struct networks *networks, bool force, struct error *err)
 {
+    if (database_run(networks->database, err, "DELETE FROM network_container WHERE boot != ?", "t",
+                     networks->boot) < 0)
+        return -1;
     scope_statement sqlite3_stmt *row =
         database_prepare(networks->database, err,
                          "SELECT e.id, e.host_interface, c.changed FROM network_container c"

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/scope.h"
 #include "network/network_internal.h"
+#include "network/rootless.h"
 
 #define FILE_LIMIT ((size_t)1 << 20)
 
@@ -143,29 +144,35 @@ static bool is_loopback(const char *server)
            (address.family == AF_INET6 && address.number == 1);
 }
 
-/* Whether the container's names are asked of hull's own resolver: in a network of a user's, and
- * where the host's servers can't be reached from a container. */
-bool network_uses_resolver(const struct container_record *record)
+static bool host_resolver_is_local(struct networks *networks)
 {
-    bool loopback_only = true;
-    if (record->mode != NETWORK_MODE_BRIDGE || record->endpoint_count == 0)
+    if (networks->host_resolver < 0) {
+        struct resolver_file host;
+        read_host_file(&host);
+        networks->host_resolver = host.server_count > 0;
+        for (size_t i = 0; i < host.server_count; i++)
+            if (!is_loopback(host.servers[i]))
+                networks->host_resolver = 0;
+        free(host.text);
+    }
+    return networks->host_resolver == 1;
+}
+
+bool network_uses_resolver(struct networks *networks, const struct container_record *record)
+{
+    if (record->mode != NETWORK_MODE_BRIDGE || networks->rootless)
         return false;
     for (size_t i = 0; i < record->endpoint_count; i++)
         if (strcmp(record->endpoints[i].public.network_name, NETWORK_DEFAULT) != 0)
             return true;
-    if (json_array_size(json_object_get(record->settings, "dns")) > 0)
-        return false;
-    struct resolver_file host;
-    read_host_file(&host);
-    for (size_t i = 0; i < host.server_count; i++)
-        loopback_only = loopback_only && is_loopback(host.servers[i]);
-    bool uses = loopback_only && host.server_count > 0;
-    free(host.text);
-    return uses;
+    return record->endpoint_count > 0 &&
+           json_array_size(json_object_get(record->settings, "dns")) == 0 &&
+           host_resolver_is_local(networks);
 }
 
-static void write_servers(FILE *out, const struct container_record *record,
-                          const struct resolver_file *host, bool resolver)
+static void write_servers(FILE *out, struct networks *networks,
+                          const struct container_record *record, const struct resolver_file *host,
+                          bool resolver)
 {
     const json_t *given = json_object_get(record->settings, "dns");
     size_t i;
@@ -175,6 +182,9 @@ static void write_servers(FILE *out, const struct container_record *record,
         return;
     }
     json_array_foreach(given, i, server) fprintf(out, "nameserver %s\n", json_string_value(server));
+    if (networks->rootless && record->mode == NETWORK_MODE_BRIDGE && json_array_size(given) == 0 &&
+        host_resolver_is_local(networks))
+        fprintf(out, "nameserver %s\n", ROOTLESS_RESOLVER);
     for (i = 0; json_array_size(given) == 0 && i < host->server_count; i++)
         if (record->mode == NETWORK_MODE_HOST || !is_loopback(host->servers[i]))
             fprintf(out, "nameserver %s\n", host->servers[i]);
@@ -196,17 +206,17 @@ static void write_words(FILE *out, const char *keyword, const json_t *given, con
     fprintf(out, "%s\n", more);
 }
 
-static char *compose_resolv_conf(const struct container_record *record)
+static char *compose_resolv_conf(struct networks *networks, const struct container_record *record)
 {
     struct resolver_file host;
     char *text = NULL;
     size_t size;
     const json_t *search = json_object_get(record->settings, "searches");
     const char *first = json_string_value(json_array_get(search, 0));
-    bool resolver = network_uses_resolver(record);
+    bool resolver = network_uses_resolver(networks, record);
     read_host_file(&host);
     FILE *out = open_memstream(&text, &size);
-    write_servers(out, record, &host, resolver);
+    write_servers(out, networks, record, &host, resolver);
     if (!first || strcmp(first, ".") != 0)
         write_words(out, "search", search, host.search, "");
     /* Names without a dot are asked as they are: containers' are. */
@@ -222,7 +232,6 @@ int network_compose_files(struct networks *networks, const struct container_reco
 {
     char own[256] = "";
     const char *hostname = setting(record, "hostname");
-    (void)networks;
     if (record->mode == NETWORK_MODE_CONTAINER)
         return 0;
     if (!*hostname && record->mode == NETWORK_MODE_HOST) {
@@ -234,7 +243,7 @@ int network_compose_files(struct networks *networks, const struct container_reco
     if (*own)
         hostname = own;
     attachment->hosts = compose_hosts(record, hostname);
-    attachment->resolv_conf = compose_resolv_conf(record);
+    attachment->resolv_conf = compose_resolv_conf(networks, record);
     attachment->hostname = memory_format("%s\n", hostname);
     return 0;
 }

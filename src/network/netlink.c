@@ -98,6 +98,9 @@ int netlink_flush(struct netlink *netlink, struct error *err)
             seen++;
             int code = -((const struct nlmsgerr *)mnl_nlmsg_get_payload(answer))->error;
             const struct netlink_message *about = &netlink->messages[index];
+            /* Of a route that isn't there the kernel says either. */
+            if (code == ENOENT && about->tolerated == ESRCH)
+                continue;
             if (code != 0 && code != about->tolerated && result == 0)
                 result = error_set(err, code, "can't %s", about->what);
         }

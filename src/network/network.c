@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/random.h>
@@ -38,8 +39,8 @@ static const char *const steps[] = {
     " WITHOUT ROWID;"
     "CREATE INDEX network_endpoint_container ON network_endpoint (container);"
     "CREATE TABLE network_port (container TEXT NOT NULL"
-    " REFERENCES network_container(id) ON DELETE CASCADE ON UPDATE CASCADE, protocol INTEGER NOT "
-    "NULL,"
+    " REFERENCES network_container(id) ON DELETE CASCADE ON UPDATE CASCADE,"
+    " position INTEGER NOT NULL, protocol INTEGER NOT NULL,"
     " container_port INTEGER NOT NULL, host_port INTEGER NOT NULL, host_address TEXT NOT NULL,"
     " PRIMARY KEY (protocol, host_port, host_address)) WITHOUT ROWID;"
     "CREATE INDEX network_port_container ON network_port (container);"
@@ -56,6 +57,19 @@ int network_make_id(char id[NETWORK_ID_SIZE], struct error *err)
     for (size_t i = 0; i < sizeof bytes; i++)
         snprintf(id + 2 * i, 3, "%02x", bytes[i]);
     return 0;
+}
+
+int network_refuse(struct error *err, int code, const char *format, ...)
+{
+    char text[ERROR_TEXT_SIZE];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    error_set(err, 0, "%s", text);
+    if (err)
+        err->code = code;
+    return -1;
 }
 
 static int record_builtin(struct networks *networks, const char *name, const char *driver,
@@ -132,6 +146,7 @@ int network_open(struct networks **networks, const struct network_options *optio
     opened->database = options->database;
     opened->warnings = options->warnings;
     opened->rootless = options->rootless;
+    opened->host_resolver = -1;
     opened->run_root = memory_copy_string(options->run_root);
     opened->directory = memory_format("%s/network", options->run_root);
     name_instance(opened);
@@ -169,9 +184,9 @@ int network_make_directories(const struct networks *networks, struct error *err)
     return 0;
 }
 
-int network_lock(const struct networks *networks, struct error *err)
+static int lock_file(const struct networks *networks, const char *name, struct error *err)
 {
-    scope_free char *path = memory_format("%s/lock", networks->directory);
+    scope_free char *path = memory_format("%s/%s", networks->directory, name);
     if (network_make_directories(networks, err) < 0)
         return -1;
     scope_close int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -181,6 +196,16 @@ int network_lock(const struct networks *networks, struct error *err)
     if (result < 0)
         return error_set(err, errno, "can't lock %s", path);
     return scope_take_fd(&fd);
+}
+
+int network_lock(const struct networks *networks, struct error *err)
+{
+    return lock_file(networks, "lock", err);
+}
+
+int network_lock_changes(const struct networks *networks, struct error *err)
+{
+    return lock_file(networks, "changes.lock", err);
 }
 
 long long network_process_start(pid_t pid)

@@ -3,6 +3,7 @@
 #define HULL_NETWORK_NETWORK_INTERNAL_H
 
 #include "network/address.h"
+#include "network/helper.h"
 #include "network/link.h"
 #include "network/network.h"
 
@@ -16,9 +17,15 @@ struct networks {
     /* The default bridge's interface and the nftables table are hull0 and hull for /run/hull; other
      * run roots on the same host have their own. */
     char bridge[IF_NAMESIZE], table[24];
-    char boot[40]; /* the kernel's boot id */
+    char boot[40];     /* the kernel's boot id */
+    int host_resolver; /* whether the host's is at a loopback address alone; -1: not known yet */
     bool rootless;
+    bool has_warned; /* of other firewalls: once is enough */
 };
+
+/* As error_set(), but the code is for the caller alone: the text says it better. */
+int network_refuse(struct error *err, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* ---- Networks: network.c, network_record.c --------------------------------------------------- */
 
@@ -65,6 +72,9 @@ bool network_record_has_ipv6(const struct network_record *record);
 /* 64 hexadecimal digits at random. */
 int network_make_id(char id[NETWORK_ID_SIZE], struct error *err);
 
+/* Removes the interfaces of removed networks and endpoints. */
+int network_sweep_removed(struct networks *networks, struct error *err);
+
 /* A subnet of hull's pools that nothing uses: no network, no route of the host. */
 int network_pool_choose(struct networks *networks, int family, bool is_default,
                         struct subnet *subnet, struct error *err);
@@ -86,10 +96,10 @@ struct container_record {
     char *name;
     enum network_mode mode;
     enum container_state state;
-    char *other;         /* for NETWORK_MODE_CONTAINER, or "" */
-    json_t *settings;    /* hostname, domainname, dns, searches, options, hosts */
-    pid_t maker, helper; /* who makes it; hull-port or pasta, or 0 */
-    long long maker_start, helper_start;
+    char *other;          /* for NETWORK_MODE_CONTAINER, or "" */
+    json_t *settings;     /* hostname, domainname, dns, searches, options, hosts */
+    struct helper maker;  /* who makes it */
+    struct helper helper; /* hull-port or pasta, or pid 0 */
     struct endpoint_record *endpoints;
     size_t endpoint_count;
     struct network_port *ports;
@@ -106,8 +116,10 @@ int container_record_insert(struct networks *networks, struct container_record *
                             struct error *err);
 int container_record_insert_endpoint(struct networks *networks, const char *id, size_t position,
                                      const struct endpoint_record *endpoint, struct error *err);
-int container_record_insert_port(struct networks *networks, const char *id,
+int container_record_insert_port(struct networks *networks, const char *id, size_t position,
                                  const struct network_port *port, struct error *err);
+int container_record_set_helper(struct networks *networks, const char *id,
+                                const struct helper *helper, struct error *err);
 /* All that the record says is made. */
 int container_record_complete(struct networks *networks, const char *id, struct error *err);
 /* Its interfaces may linger: the record is kept for them, under another id, so that the container
@@ -116,6 +128,13 @@ int container_record_retire(struct networks *networks, const char *id, struct er
 /* Forgets records of gone containers whose interfaces have vanished, and removes interfaces that
  * linger: with force at once, else after some seconds. Within the caller's transaction or none. */
 int container_record_sweep(struct networks *networks, bool force, struct error *err);
+
+/* Detaches what processes that were killed have half attached. */
+int container_record_recover(struct networks *networks, struct error *err);
+/* The ids of containers in that state, of this boot; an array that the caller frees with
+ * network_free_names(). */
+int container_record_list(struct networks *networks, enum container_state state, char ***ids,
+                          size_t *count, struct error *err);
 
 /* Around changes that only count until the next boot: they don't wait for the disk. */
 void networks_begin_volatile(struct networks *networks);
@@ -137,6 +156,8 @@ int endpoint_prepare(struct networks *networks, const struct network_record *net
 /* The lock that orders changes of bridges, rules and the resolver between processes; closing
  * releases it. */
 int network_lock(const struct networks *networks, struct error *err);
+/* Taken before the other: changes of a container that is attached already. */
+int network_lock_changes(const struct networks *networks, struct error *err);
 /* RUN_ROOT/network and network/ns. */
 int network_make_directories(const struct networks *networks, struct error *err);
 
@@ -200,13 +221,25 @@ int rules_update_locked(struct networks *networks, struct error *err);
 char *rules_compose(struct networks *networks, struct error *err);
 /* Runs commands of nft(8). */
 int rules_run(const char *commands, struct error *err);
+/* Runs one that prints; the caller frees *text. */
+int rules_list(const char *command, char **text, struct error *err);
+
+/* Warns of firewalls that will drop what passes through the interface (foreign.c). */
+void foreign_warn(struct networks *networks, const char *interface);
+
+/* ---- The resolver: resolver.c
+ * -------------------------------------------------------------------- */
+
+/* Tells the resolver what names there are now; it is started if somebody needs it, and ends if
+ * nobody does. */
+int resolver_update(struct networks *networks, struct error *err);
 
 /* ---- Texts: files.c ---------------------------------------------------------------------------
  */
 
 /* Whether it asks hull's own resolver for names: in networks of users, and where the host's servers
  * can't be reached from a container. */
-bool network_uses_resolver(const struct container_record *record);
+bool network_uses_resolver(struct networks *networks, const struct container_record *record);
 
 /* Fills hosts, resolv_conf and hostname of the attachment. */
 int network_compose_files(struct networks *networks, const struct container_record *record,

@@ -92,7 +92,7 @@ static int find_by_prefix(struct networks *networks, const char *prefix,
     network_record_release(record);
     return found < 0
                ? -1
-               : error_set(err, EEXIST,
+               : error_set(err, 0,
                            "network '%s': several have an id that begins so (give more of it)",
                            prefix);
 }
@@ -116,9 +116,7 @@ int network_record_require(struct networks *networks, const char *name,
 {
     int found = network_record_find(networks, name, record, err);
     if (found == 0)
-        error_set(err, ENOENT, "network '%s' not found (hull network ls lists them)", name);
-    if (found == 0 && err)
-        err->code = ENOENT;
+        network_refuse(err, ENOENT, "network '%s' not found (hull network ls lists them)", name);
     return found == 1 ? 0 : -1;
 }
 

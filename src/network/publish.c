@@ -99,7 +99,8 @@ static bool host_has_ipv6(void)
     return fd >= 0 && bind(fd, (struct sockaddr *)&any, sizeof any) == 0;
 }
 
-static int choose_hosts(const char *text, struct hosts *hosts, struct error *err)
+static int choose_hosts(const struct networks *networks, const char *text, struct hosts *hosts,
+                        struct error *err)
 {
     *hosts = (struct hosts){.count = 1};
     if (*text)
@@ -108,7 +109,7 @@ static int choose_hosts(const char *text, struct hosts *hosts, struct error *err
                    : error_set(err, 0, "'%s' is no IP address to publish a port at", text);
     hosts->addresses[0].family = AF_INET;
     hosts->addresses[1].family = AF_INET6;
-    hosts->count = host_has_ipv6() ? 2 : 1;
+    hosts->count = !networks->rootless && host_has_ipv6() ? 2 : 1;
     return 0;
 }
 
@@ -151,13 +152,18 @@ static int fail(struct networks *networks, const struct network_port *wanted, in
     const char *protocol = network_protocol_name(wanted->protocol);
     const char *address = *wanted->host_address ? wanted->host_address : "0.0.0.0";
     if (code == EADDRNOTAVAIL)
-        return error_set(err, code, "port %s:%d/%s: the host has no such address", address,
+        return error_set(err, 0, "port %s:%d/%s: the host has no such address", address,
                          wanted->host_first, protocol);
+    if (code == EACCES)
+        return error_set(err, 0,
+                         "port %s:%d/%s: users other than root can't bind it (use 1024 or higher, "
+                         "or lower the sysctl net.ipv4.ip_unprivileged_port_start)",
+                         address, wanted->host_first, protocol);
     if (code != EADDRINUSE)
         return error_set(err, code, "port %s:%d/%s: can't bind it", address, wanted->host_first,
                          protocol);
     if (wanted->host_first != wanted->host_last)
-        return error_set(err, code, "no port of %s:%d-%d/%s is free", address, wanted->host_first,
+        return error_set(err, 0, "no port of %s:%d-%d/%s is free", address, wanted->host_first,
                          wanted->host_last, protocol);
     scope_statement sqlite3_stmt *row = database_prepare(
         networks->database, err,
@@ -165,9 +171,9 @@ static int fail(struct networks *networks, const struct network_port *wanted, in
         " WHERE p.protocol = ? AND p.host_port = ? AND c.boot = ? AND c.state != 2",
         "iit", (long long)wanted->protocol, (long long)wanted->host_first, networks->boot);
     if (row && database_step(networks->database, row, NULL) == 1)
-        return error_set(err, code, "port %s:%d/%s is published by container '%s'", address,
+        return error_set(err, 0, "port %s:%d/%s is published by container '%s'", address,
                          wanted->host_first, protocol, database_text(row, 0));
-    return error_set(err, code, "port %s:%d/%s is used by a process of the host", address,
+    return error_set(err, 0, "port %s:%d/%s is used by a process of the host", address,
                      wanted->host_first, protocol);
 }
 
@@ -195,7 +201,7 @@ int publication_bind(struct networks *networks, const struct network_port *ports
         uint16_t port;
         int sockets[2] = {-1, -1};
         const char *text = *wanted->host_address ? wanted->host_address : default_address;
-        if (choose_hosts(text, &hosts, err) < 0)
+        if (choose_hosts(networks, text, &hosts, err) < 0)
             return -1;
         int code = bind_request(&hosts, wanted, &port, sockets);
         if (code != 0)

@@ -19,4 +19,14 @@ int publication_bind(struct networks *networks, const struct network_port *ports
 void publication_release(struct publication *publication);
 #define scope_publication __attribute__((cleanup(publication_release)))
 
+/* The first socket's number in hull-port. */
+#define PUBLICATION_DESCRIPTOR 3
+
+/* Starts the container's hull-port, which holds the sockets from then on, and records it. */
+int publication_start(struct networks *networks, struct container_record *container,
+                      const struct publication *publication, struct error *err);
+/* Another one takes over the sockets, for the addresses that the container has now. */
+int publication_restart(struct networks *networks, struct container_record *container,
+                        struct error *err);
+
 #endif

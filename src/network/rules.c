@@ -20,6 +20,7 @@ struct nftables {
     int (*buffer_output)(struct nft_ctx *context);
     int (*run)(struct nft_ctx *context, const char *commands);
     const char *(*error)(struct nft_ctx *context);
+    const char *(*output)(struct nft_ctx *context);
 };
 
 static int load_library(struct nftables *nftables, struct error *err)
@@ -37,6 +38,7 @@ static int load_library(struct nftables *nftables, struct error *err)
         {"nft_ctx_buffer_output", &nftables->buffer_output},
         {"nft_run_cmd_from_buffer", &nftables->run},
         {"nft_ctx_get_error_buffer", &nftables->error},
+        {"nft_ctx_get_output_buffer", &nftables->output},
     };
     for (size_t i = 0; i < sizeof symbols / sizeof *symbols; i++) {
         void *symbol = dlsym(nftables->library, symbols[i].name);
@@ -48,7 +50,8 @@ static int load_library(struct nftables *nftables, struct error *err)
     return 0;
 }
 
-int rules_run(const char *commands, struct error *err)
+/* *output, unless NULL, is what the commands have printed; the caller frees. */
+static int run(const char *commands, char **output, struct error *err)
 {
     struct nftables nftables = {0};
     /* Never unloaded: it leaves what it has allocated at exit. */
@@ -64,9 +67,22 @@ int rules_run(const char *commands, struct error *err)
         const char *text = nftables.error(context);
         error_set(err, 0, "can't change nftables' rules: %.*s", text ? (int)strcspn(text, "\n") : 0,
                   text ? text : "");
+    } else if (output) {
+        const char *text = nftables.output(context);
+        *output = memory_copy_string(text ? text : "");
     }
     nftables.ctx_free(context);
     return result != 0 ? -1 : 0;
+}
+
+int rules_run(const char *commands, struct error *err)
+{
+    return run(commands, NULL, err);
+}
+
+int rules_list(const char *command, char **text, struct error *err)
+{
+    return run(command, text, err);
 }
 
 static int read_handle(const struct nlmsghdr *answer, void *context, struct error *err)

@@ -16,13 +16,12 @@ struct text {
     FILE *file;
 };
 
-static void write_bridges(FILE *out, const struct network_record *networks, size_t count,
-                          bool internal_only)
+static void write_bridges(FILE *out, const struct network_record *networks, size_t count)
 {
     const char *separator = "";
     fprintf(out, "{ ");
     for (size_t i = 0; i < count; i++) {
-        if (*networks[i].interface && (!internal_only || networks[i].internal)) {
+        if (*networks[i].interface) {
             fprintf(out, "%s\"%s\"", separator, networks[i].interface);
             separator = ", ";
         }
@@ -162,11 +161,16 @@ static void write_forward(FILE *out, const struct network_record *networks, size
 {
     fprintf(out, "chain forward {\n"
                  "type filter hook forward priority filter; policy accept;\n"
-                 "ct state established,related accept\n"
-                 "iifname @internal drop\n"
-                 "oifname @internal drop\n");
+                 "ct state established,related accept\n");
     for (size_t i = 0; i < count; i++) {
-        if (*networks[i].interface && !networks[i].internal)
+        /* Within a bridge, packets come here where br_netfilter is loaded. */
+        if (*networks[i].interface && networks[i].internal)
+            fprintf(out,
+                    "iifname \"%s\" oifname != \"%s\" drop\n"
+                    "oifname \"%s\" iifname != \"%s\" drop\n",
+                    networks[i].interface, networks[i].interface, networks[i].interface,
+                    networks[i].interface);
+        else if (*networks[i].interface)
             fprintf(out,
                     "oifname \"%s\" iifname != \"%s\" ct status dnat accept\n"
                     "oifname \"%s\" iifname != \"%s\" drop\n",
@@ -184,21 +188,13 @@ static int write_table(FILE *out, struct networks *networks, const struct networ
                        size_t count, const struct maps *maps, struct error *err)
 {
     char guard4[64], guard6[64];
-    bool any_internal = false;
     if (network_fact_read(networks, FACT_GUARD4, guard4, err) < 0 ||
         network_fact_read(networks, FACT_GUARD6, guard6, err) < 0)
         return -1;
-    for (size_t i = 0; i < count; i++)
-        any_internal = any_internal || records[i].internal;
     fprintf(out, "table inet %s\ndelete table inet %s\ntable inet %s {\n", networks->table,
             networks->table, networks->table);
     fprintf(out, "set bridges {\ntype ifname\nelements = ");
-    write_bridges(out, records, count, false);
-    fprintf(out, "\n}\nset internal {\ntype ifname\n");
-    if (any_internal) {
-        fprintf(out, "elements = ");
-        write_bridges(out, records, count, true);
-    }
+    write_bridges(out, records, count);
     fprintf(out, "\n}\n");
     write_maps(out, maps);
     /* route_localnet at the bridges is for answers only. */

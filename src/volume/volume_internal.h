@@ -40,6 +40,11 @@ int volume_refuse(struct error *err, int code, const char *format, ...)
 /* Whether something is mounted at path. */
 bool volume_is_mounted(int directory, const char *path);
 
+/* The device as mount(8) takes it: docker's users write NFS as the kernel does, device=:/path with
+ * the server's address in the options, addr=192.0.2.1, while mount.nfs(8) wants 192.0.2.1:/path.
+ * options may be NULL. The caller frees. */
+char *volume_mount_device(const char *type, const char *device, const char *options);
+
 /* Mounts at path what the options name. */
 int volume_run_mount(const char *name, const char *path, const json_t *options, struct error *err);
 

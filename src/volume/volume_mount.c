@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/memory.h"
 #include "base/scope.h"
 #include "volume/volume_internal.h"
 
@@ -38,6 +39,21 @@ static int check_helper(const char *name, const char *type, struct error *err)
                              name, type, helper, helped[i].package);
     }
     return 0;
+}
+
+char *volume_mount_device(const char *type, const char *device, const char *options)
+{
+    const char *address = strcmp(type, "nfs") == 0 || strcmp(type, "nfs4") == 0 ? options : NULL;
+    while (address && strncmp(address, "addr=", 5) != 0) {
+        address = strchr(address, ',');
+        address += address != NULL;
+    }
+    if (!address || device[0] != ':')
+        return memory_copy_string(device);
+    address += strlen("addr=");
+    int length = (int)strcspn(address, ",");
+    bool brackets = memchr(address, ':', (size_t)length) && address[0] != '[';
+    return memory_format(brackets ? "[%.*s]%s" : "%.*s%s", length, address, device);
 }
 
 /* What mount(8) has printed, on one line. */
@@ -80,13 +96,14 @@ static int run(char *const argv[], int output, int *status)
 int volume_run_mount(const char *name, const char *path, const json_t *options, struct error *err)
 {
     const char *type = json_string_value(json_object_get(options, "type"));
-    const char *device = json_string_value(json_object_get(options, "device"));
     const char *given = json_string_value(json_object_get(options, "o"));
+    scope_free char *device =
+        volume_mount_device(type, json_string_value(json_object_get(options, "device")), given);
     if (check_helper(name, type, err) < 0)
         return -1;
     char *argv[] = {
-        "mount", "-t",           (char *)type, "-o", (char *)(given && *given ? given : "defaults"),
-        "--",    (char *)device, (char *)path, NULL};
+        "mount", "-t",   (char *)type, "-o", (char *)(given && *given ? given : "defaults"),
+        "--",    device, (char *)path, NULL};
     char text[OUTPUT_MAX];
     int status = 0;
     scope_close int output = memfd_create("mount", MFD_CLOEXEC);

@@ -51,7 +51,8 @@ load monitor
 
 @test "input reaches the program, and its end when the first client's ends" {
     manage '.openStdin = true | .stdinOnce = true'
-    use_script 'cat; echo end'
+    # Late enough that more is waiting than fits into a pipe.
+    use_script 'sleep 0.5; cat; echo end'
     run client run "$HULL_MONITOR" i < <(head -c 300000 /dev/zero | tr '\0' y)
     equals 0 "$status"
     equals $((300000 + 3)) "${#output}"
@@ -417,4 +418,15 @@ load monitor
     equals 'exited true false' "$(field '"\(.effective) \(.rebooted) \(.monitorLost)"')"
     rm -r "$kept"
     equals none "$(client status "$kept")"
+}
+
+@test "a program that ends without reading its input has its status and all of its output" {
+    local i
+    manage '.openStdin = true | .stdinOnce = true'
+    use_script 'head -c 100000 /dev/zero | tr "\0" y; exit 7'
+    for i in 1 2 3 4 5 6 7 8; do
+        rm -rf "$kept" && mkdir "$kept"
+        run client run "$HULL_MONITOR" i </dev/zero
+        equals "7 100000" "$status ${#output}"
+    done
 }

@@ -203,6 +203,123 @@ static int measure(struct networks *networks, int argc, char **argv, struct erro
     return 0;
 }
 
+/* create NAME [-s SUBNET] [-g GATEWAY] [-r RANGE] [-i] [-6] [-o OPTION] [-l LABEL] */
+static int create(struct networks *networks, int argc, char **argv, struct error *err)
+{
+    struct network_pool pools[4] = {0};
+    const char *options[MANY], *labels[MANY];
+    struct network_settings settings = {
+        .name = argv[0], .pools = pools, .options = options, .labels = labels};
+    char id[NETWORK_ID_SIZE];
+    int letter;
+    while ((letter = getopt(argc, argv, "s:g:r:i6o:l:")) != -1) {
+        struct network_pool *last = &pools[settings.pool_count ? settings.pool_count - 1 : 0];
+        if (letter == 's')
+            pools[settings.pool_count++].subnet = optarg;
+        else if (letter == 'g')
+            last->gateway = optarg;
+        else if (letter == 'r')
+            last->ip_range = optarg;
+        else if (letter == 'i')
+            settings.internal = true;
+        else if (letter == '6')
+            settings.ipv6 = true;
+        else if (letter == 'o')
+            options[settings.option_count++] = optarg;
+        else if (letter == 'l')
+            labels[settings.label_count++] = optarg;
+    }
+    if (network_create(networks, &settings, id, err) < 0)
+        return -1;
+    printf("%s\n", id);
+    return 0;
+}
+
+static int remove_network(struct networks *networks, int argc, char **argv, struct error *err)
+{
+    (void)argc;
+    return network_remove(networks, argv[0], err);
+}
+
+static int list(struct networks *networks, int argc, char **argv, struct error *err)
+{
+    struct network_description *found;
+    size_t count;
+    if (network_list(networks, (const char *const *)argv, (size_t)argc, &found, &count, err) < 0)
+        return -1;
+    for (size_t i = 0; i < count; i++)
+        printf("%s %s %zu\n", found[i].name, found[i].driver, found[i].endpoint_count);
+    network_list_release(found, count);
+    return 0;
+}
+
+static int inspect(struct networks *networks, int argc, char **argv, struct error *err)
+{
+    (void)argc;
+    json_t *object = network_inspect(networks, argv[0], err);
+    if (!object)
+        return -1;
+    print(object);
+    return 0;
+}
+
+static int prune(struct networks *networks, int argc, char **argv, struct error *err)
+{
+    char **names;
+    size_t count;
+    if (network_prune(networks, NULL, NULL, (const char *const *)argv, (size_t)argc, &names, &count,
+                      err) < 0)
+        return -1;
+    for (size_t i = 0; i < count; i++)
+        printf("%s\n", names[i]);
+    network_free_names(names, count);
+    return 0;
+}
+
+/* connect ID -n NETWORK [-4 …] */
+static int connect_network(struct networks *networks, int argc, char **argv, struct error *err)
+{
+    struct arguments arguments = {0};
+    struct network_attachment attachment = {0};
+    if (parse(&arguments, argc, argv, err) < 0 ||
+        network_connect(networks, arguments.request.container_id, arguments.endpoints, &attachment,
+                        err) < 0)
+        return -1;
+    print_attachment(&attachment);
+    return 0;
+}
+
+static int disconnect_network(struct networks *networks, int argc, char **argv, struct error *err)
+{
+    struct network_attachment attachment = {0};
+    (void)argc;
+    if (network_disconnect(networks, argv[0], argv[1], &attachment, err) < 0)
+        return -1;
+    print_attachment(&attachment);
+    return 0;
+}
+
+static int rename_container(struct networks *networks, int argc, char **argv, struct error *err)
+{
+    (void)argc;
+    return network_rename(networks, argv[0], argv[1], err);
+}
+
+static bool is_listed(void *context, const char *id)
+{
+    for (char **argv = context; *argv; argv++)
+        if (strcmp(*argv, id) == 0)
+            return true;
+    return false;
+}
+
+/* reconcile [ID...]: those live */
+static int reconcile(struct networks *networks, int argc, char **argv, struct error *err)
+{
+    (void)argc;
+    return network_reconcile(networks, is_listed, argv, err);
+}
+
 static const struct {
     const char *name;
     int (*run)(struct networks *networks, int argc, char **argv, struct error *err);
@@ -211,6 +328,15 @@ static const struct {
     {"detach", detach},
     {"show", show},
     {"time", measure},
+    {"create", create},
+    {"remove", remove_network},
+    {"list", list},
+    {"inspect", inspect},
+    {"prune", prune},
+    {"connect", connect_network},
+    {"disconnect", disconnect_network},
+    {"rename", rename_container},
+    {"reconcile", reconcile},
 };
 
 static int run(const char *directory, int argc, char **argv, struct error *err)

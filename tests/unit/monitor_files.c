@@ -316,9 +316,29 @@ static void test_packets_are_received_whole_or_not(void **state)
     close(ends[1]);
 }
 
+/* A monitor ends while a client still sends input. */
+static void test_what_was_sent_before_the_end_is_received(void **unused)
+{
+    (void)unused;
+    int ends[2];
+    struct monitor_packet packet;
+    const struct monitor_packet_header input = {MONITOR_INPUT, {0}},
+                                       exited = {MONITOR_REPLY_EXITED, {7}};
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+    assert_int_equal(protocol_send(ends[0], &input, "unread", 6, 0), 0);
+    assert_int_equal(protocol_send(ends[1], &exited, NULL, 0, 0), 0);
+    close(ends[1]);
+    assert_int_equal(protocol_receive(ends[0], &packet, MSG_DONTWAIT), sizeof packet.header);
+    assert_int_equal(packet.header.type, MONITOR_REPLY_EXITED);
+    assert_int_equal(packet.header.numbers[0], 7);
+    assert_int_equal(protocol_receive(ends[0], &packet, MSG_DONTWAIT), 0);
+    close(ends[0]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_was_sent_before_the_end_is_received),
         cmocka_unit_test_setup_teardown(test_config_comes_back_as_it_was_written, set_up,
                                         tear_down),
         cmocka_unit_test(test_config_defaults),

@@ -244,6 +244,25 @@ static void a_missing_helper_is_named(void **state)
     assert_done(volume_release(&place->store, "c", true, &err), &err);
 }
 
+static void nfs_may_be_written_as_for_docker(void **state)
+{
+    static const char *const samples[][4] = {
+        {"nfs", ":/srv", "addr=192.0.2.1,rw", "192.0.2.1:/srv"},
+        {"nfs4", ":/srv", "rw,addr=server", "server:/srv"},
+        {"nfs", ":/srv", "addr=2001:db8::1", "[2001:db8::1]:/srv"},
+        {"nfs", ":/srv", "addr=[2001:db8::1],ro", "[2001:db8::1]:/srv"},
+        {"nfs", "other:/srv", "addr=192.0.2.1", "other:/srv"},
+        {"nfs", ":/srv", "rw,clientaddr=192.0.2.1", ":/srv"},
+        {"nfs", ":/srv", NULL, ":/srv"},
+        {"ext4", ":/srv", "addr=192.0.2.1", ":/srv"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof samples / sizeof *samples; i++) {
+        scope_free char *device = volume_mount_device(samples[i][0], samples[i][1], samples[i][2]);
+        assert_string_equal(device, samples[i][3]);
+    }
+}
+
 static void what_mount_says_is_passed_on(void **state)
 {
     struct place *place = *state;
@@ -392,6 +411,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_mounted_is_filled_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(removal_spares_what_is_bound, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_missing_helper_is_named, set_up, tear_down),
+        cmocka_unit_test(nfs_may_be_written_as_for_docker),
         cmocka_unit_test_setup_teardown(what_mount_says_is_passed_on, set_up, tear_down),
         cmocka_unit_test_setup_teardown(kills_leave_nothing_mounted, set_up, tear_down),
         cmocka_unit_test_setup_teardown(sizes_count_each_file_once, set_up, tear_down),

@@ -10,6 +10,7 @@
 
 #include "base/memory.h"
 #include "base/scope.h"
+#include "base/user_namespace.h"
 #include "container/exe_guard.h"
 #include "container/hand_over.h"
 #include "container/seccomp.h"
@@ -49,14 +50,7 @@ static void print_version(void)
 /* An ordinary user, or root of a user namespace that isn't the first. */
 static bool is_rootless(void)
 {
-    if (geteuid() != 0)
-        return true;
-    char text[64] = "";
-    scope_close int fd = open("/proc/self/uid_map", O_RDONLY | O_CLOEXEC);
-    unsigned int inside, outside, size;
-    if (fd < 0 || read(fd, text, sizeof text - 1) <= 0)
-        return false;
-    return sscanf(text, "%u %u %u", &inside, &outside, &size) == 3 && size != UINT32_MAX;
+    return geteuid() != 0 || !user_namespace_is_first();
 }
 
 static char *default_root(void)

@@ -1,0 +1,161 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "base/scope.h"
+#include "cli/engine_verb.h"
+#include "cli/human.h"
+#include "engine/copy.h"
+
+static const struct command_flag flags[] = {
+    {.name = "archive", .letter = 'a', .help = "keep owners and groups"},
+    {.name = "follow-link", .letter = 'L', .help = "copy what SOURCE, a link, leads to"},
+    {.name = "quiet", .letter = 'q', .help = "say nothing when it is done"},
+    {0},
+};
+
+/* One of the two arguments. */
+struct side {
+    bool is_stream; /* "-" */
+    char *name;     /* of the container, or NULL: the host's */
+    char *path;
+    struct engine_container container;
+    struct copy_place place;
+};
+
+static void release_side(struct side *side)
+{
+    free(side->name);
+    free(side->path);
+    engine_container_release(&side->container);
+    if (side->place.root >= 0)
+        close(side->place.root);
+}
+#define scope_side __attribute__((cleanup(release_side)))
+
+/* CONTAINER:PATH, unless what is before the colon is a path. */
+static void split_argument(const char *text, struct side *side)
+{
+    const char *colon = strchr(text, ':');
+    side->place = (struct copy_place){.root = -1, .name = text};
+    side->is_stream = strcmp(text, "-") == 0;
+    if (*text == '/' || *text == '.' || !colon) {
+        side->path = memory_copy_string(text);
+        return;
+    }
+    side->name = memory_format("%.*s", (int)(colon - text), text);
+    side->path = memory_copy_string(colon + 1);
+}
+
+static int open_host(struct side *side, struct error *err)
+{
+    char here[PATH_MAX];
+    if (*side->path != '/' && !getcwd(here, sizeof here))
+        return error_set(err, errno, "can't find the working directory");
+    if (*side->path != '/') {
+        char *path = memory_format("%s/%s", here, side->path);
+        free(side->path);
+        side->path = path;
+    }
+    side->place.path = side->path;
+    side->place.root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return side->place.root < 0 ? error_set(err, errno, "can't open /") : 0;
+}
+
+static int open_side(struct engine *engine, struct side *side, bool writable, struct error *err)
+{
+    if (side->is_stream)
+        return 0;
+    if (!side->name)
+        return open_host(side, err);
+    side->place.path = side->path;
+    if (engine_find(engine, side->name, &side->container, err) < 0)
+        return -1;
+    side->place.root = engine_open_root(engine, &side->container, writable, err);
+    return side->place.root < 0 ? -1 : 0;
+}
+
+static int write_archive(const struct side *source, const struct copy_options *options,
+                         struct error *err)
+{
+    int out = STDOUT_FILENO;
+    if (isatty(out))
+        return error_set(err, 0, "won't write an archive onto a terminal (redirect the output)");
+    return copy_to_archive(&source->place, options, archive_take_file, &out, err);
+}
+
+static void note(struct engine *engine, const struct side *side, const char *action)
+{
+    if (side->name)
+        engine_emit(
+            engine, "container", action, side->container.id,
+            json_pack("{s:s, s:s}", "image", side->container.image, "name", side->container.name));
+}
+
+static int copy_between(struct cli_context *context, struct engine *engine, struct side *source,
+                        struct side *destination, struct error *err)
+{
+    struct command_line *line = context->line;
+    struct copy_options options = {.follow_link = command_given(line, "follow-link"),
+                                   .owners = command_given(line, "archive"),
+                                   .warnings = context->warnings};
+    int64_t bytes = 0;
+    if (open_side(engine, source, false, err) < 0 || open_side(engine, destination, true, err) < 0)
+        return -1;
+    options.root_is_read_only = json_is_true(json_object_get(
+        json_object_get(destination->container.settings, "HostConfig"), "ReadonlyRootfs"));
+    note(engine, source, "archive-path");
+    if (destination->is_stream)
+        return write_archive(source, &options, err);
+    int result = source->is_stream
+                     ? copy_from_archive(STDIN_FILENO, &destination->place, &options, err)
+                     : copy_tree(&source->place, &destination->place, &options, &bytes, err);
+    if (result < 0)
+        return -1;
+    note(engine, destination, "extract-to-dir");
+    if (!command_given(line, "quiet") && !source->is_stream)
+        fprintf(stderr, "Successfully copied %s to %s\n", human_size((uint64_t)bytes).text,
+                destination->place.name);
+    return 0;
+}
+
+static int copy(struct cli_context *context, struct engine *engine, struct error *err)
+{
+    char **arguments = context->line->arguments;
+    scope_side struct side source = {0}, destination = {0};
+    split_argument(arguments[0], &source);
+    split_argument(arguments[1], &destination);
+    if (source.name && destination.name)
+        return error_set(err, 0, "copying between containers is not supported (use - and a pipe)");
+    if (!source.name && !destination.name)
+        return error_set(err, 0, "one of SOURCE and DESTINATION must be CONTAINER:PATH");
+    return copy_between(context, engine, &source, &destination, err);
+}
+
+static int run_cp(struct cli_context *context, struct error *err)
+{
+    return engine_verb_run(context, copy, err);
+}
+
+const struct cli_verb cli_cp = {
+    .command = {.name = "cp",
+                .aliases = "container cp",
+                .arguments = "CONTAINER:SOURCE|SOURCE|- CONTAINER:DESTINATION|DESTINATION|-",
+                .summary = "copy files into or out of a container",
+                .description =
+                    "A directory is copied into DESTINATION if that is there, else it becomes "
+                    "DESTINATION; of SOURCE/. only what is in it is copied. - is a tar archive, "
+                    "on standard input or output.\n"
+                    "\n"
+                    "    hull cp web:/etc/nginx .\n"
+                    "    hull cp page.html web:/srv\n"
+                    "    hull cp web:/srv - | hull cp - other:/",
+                .flags = flags,
+                .min_arguments = 2,
+                .max_arguments = 2},
+    .run = run_cp,
+};

@@ -1,0 +1,147 @@
+#include "network/helper.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/scope.h"
+#include "network/network_internal.h"
+
+#define FIRST_DESCRIPTOR 3
+#define END_MILLISECONDS 10000
+
+char *helper_find(const char *program)
+{
+    static const char *const places[] = {"", "/../libexec/hull", "/../network",
+                                         "/../../src/network"};
+    char own[PATH_MAX];
+    ssize_t length = readlink("/proc/self/exe", own, sizeof own - 1);
+    own[length > 0 ? length : 0] = '\0';
+    char *slash = strrchr(own, '/');
+    if (slash)
+        *slash = '\0';
+    for (size_t i = 0; slash && i < sizeof places / sizeof *places; i++) {
+        scope_free char *path = memory_format("%s%s/%s", own, places[i], program);
+        if (access(path, X_OK) == 0)
+            return scope_take_pointer(path);
+    }
+    return memory_format("%s/%s", HULL_LIBEXEC_DIRECTORY, program);
+}
+
+struct launch {
+    const char *const *argv;
+    const int *descriptors;
+    size_t count;
+    int input, report;
+};
+
+/* In the new process: each descriptor first out of the way of the numbers that they get. */
+static void execute(const struct launch *launch)
+{
+    int limit = FIRST_DESCRIPTOR + (int)launch->count;
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    for (int number = 1; number < NSIG; number++)
+        signal(number, SIG_DFL);
+    int report = fcntl(launch->report, F_DUPFD_CLOEXEC, limit);
+    int input = fcntl(launch->input, F_DUPFD_CLOEXEC, limit);
+    int *moved = memory_allocate(launch->count, sizeof *moved);
+    for (size_t i = 0; i < launch->count; i++)
+        moved[i] = fcntl(launch->descriptors[i], F_DUPFD_CLOEXEC, limit);
+    int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
+    pid_t pid = getpid();
+    if (input < 0 || dup2(input, 0) < 0 || dup2(nothing, 1) < 0 || dup2(nothing, 2) < 0 ||
+        chdir("/") < 0)
+        _exit(127);
+    for (size_t i = 0; i < launch->count; i++)
+        if (dup2(moved[i], FIRST_DESCRIPTOR + (int)i) < 0)
+            _exit(127);
+    if (file_close_others(limit, &report, 1, NULL) < 0 ||
+        file_write_all(report, &pid, sizeof pid) < 0)
+        _exit(127);
+    execv(launch->argv[0], (char *const *)launch->argv);
+    _exit(127);
+}
+
+static int fork_twice(const struct launch *launch, struct error *err)
+{
+    int status;
+    pid_t pid = fork();
+    if (pid < 0)
+        return error_set(err, errno, "can't make a process");
+    if (pid == 0) {
+        setsid();
+        pid = fork();
+        if (pid == 0)
+            execute(launch);
+        _exit(pid < 0);
+    }
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    return 0;
+}
+
+int helper_start(const char *const *argv, const int *descriptors, size_t count,
+                 struct helper *helper, int *input, struct error *err)
+{
+    int report[2], feed[2];
+    if (access(argv[0], X_OK) < 0)
+        return error_set(err, errno, "can't execute %s", argv[0]);
+    if (pipe2(report, O_CLOEXEC) < 0)
+        return error_set(err, errno, "can't make a pipe");
+    scope_close int reading = report[0];
+    scope_close int writing = report[1];
+    if (pipe2(feed, O_CLOEXEC) < 0)
+        return error_set(err, errno, "can't make a pipe");
+    scope_close int input_end = feed[0];
+    scope_close int output_end = feed[1];
+    const struct launch launch = {argv, descriptors, count, feed[0], report[1]};
+    if (fork_twice(&launch, err) < 0)
+        return -1;
+    scope_close_fd(&writing);
+    writing = -1;
+    if (read(reading, &helper->pid, sizeof helper->pid) != sizeof helper->pid)
+        return error_set(err, 0, "can't start %s", argv[0]);
+    helper->start = network_process_start(helper->pid);
+    *input = scope_take_fd(&output_end);
+    return 0;
+}
+
+int helper_open(const struct helper *helper)
+{
+    if (helper->pid <= 0)
+        return -1;
+    scope_close int fd = (int)syscall(SYS_pidfd_open, helper->pid, 0);
+    /* Looked at while the descriptor holds the process: the number can't be another's since. */
+    if (fd < 0 || network_process_start(helper->pid) != helper->start)
+        return -1;
+    /* One that has ended, and whose parent doesn't care. */
+    struct pollfd ended = {.fd = fd, .events = POLLIN};
+    if (poll(&ended, 1, 0) == 1)
+        return -1;
+    return scope_take_fd(&fd);
+}
+
+int helper_stop(const struct helper *helper, struct error *err)
+{
+    scope_close int fd = helper_open(helper);
+    if (fd < 0)
+        return 0;
+    if (syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0) < 0 && errno != ESRCH)
+        return error_set(err, errno, "can't end process %d", (int)helper->pid);
+    struct pollfd ended = {.fd = fd, .events = POLLIN};
+    if (poll(&ended, 1, END_MILLISECONDS) == 0)
+        return error_set(err, ETIMEDOUT, "process %d doesn't end", (int)helper->pid);
+    return 0;
+}
