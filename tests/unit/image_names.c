@@ -284,6 +284,13 @@ static void what_a_container_holds_is_not_removed(void **state)
     assert_int_equal(count_images(), 0);
     assert_int_equal(image_layers(fixture.store, &image, &layers, &fixture.err), 0);
     assert_int_equal(access(layers.directories[0], F_OK), 0);
+    scope_image struct image held = {0};
+    assert_int_equal(image_find_held(fixture.store, "0123456789abcdef", id, &held, &fixture.err),
+                     1);
+    assert_string_equal(held.id, id);
+    assert_int_equal(held.name_count, 0);
+    image_release(&held);
+    assert_int_equal(image_find_held(fixture.store, "another", id, &held, &fixture.err), 0);
     assert_sound();
     fixture_open_store();
     struct image_lease_holder *holders;
