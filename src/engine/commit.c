@@ -57,7 +57,7 @@ static int add_image(struct engine *engine, const struct engine_container *conta
     struct image_store *store = engine_images(engine, err);
     /* Fails if the image isn't there. */
     if (!store || engine_layers_find(engine, container, &layers, err) < 0 ||
-        image_find(store, container->image_id, &parent, err) < 0)
+        image_find_held(store, container->id, container->image_id, &parent, err) < 0)
         return -1;
     scope_json json_t *config = make_config(container, &parent);
     for (size_t i = 0; i < commit->change_count; i++)

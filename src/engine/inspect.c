@@ -215,7 +215,7 @@ static int add_root(struct engine *engine, const struct engine_container *contai
         return 0;
     int64_t own = engine_size(container);
     scope_image struct image image = {0};
-    if (image_find(engine->images, container->image_id, &image, err) < 0)
+    if (image_find_held(engine->images, container->id, container->image_id, &image, err) < 0)
         return -1;
     json_object_set_new(shown, "SizeRw", json_integer(own));
     json_object_set_new(shown, "SizeRootFs", json_integer(own + image.size));

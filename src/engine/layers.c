@@ -29,7 +29,8 @@ int engine_layers_find(struct engine *engine, const struct engine_container *con
     scope_image struct image image = {0};
     struct image_store *store = engine_images(engine, err);
     *layers = (struct engine_layers){0};
-    int found = store ? image_find(store, container->image_id, &image, err) : -1;
+    int found =
+        store ? image_find_held(store, container->id, container->image_id, &image, err) : -1;
     if (found == 0)
         return error_set(err, 0, "the image of container %s is gone (%s)", container->name,
                          container->image_id);
