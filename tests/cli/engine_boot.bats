@@ -1,18 +1,24 @@
 # The machine goes down and comes up: what is known then, what starts again, and who starts it.
 load hull
 
+# Of a pid, or what a status has where there is none: 0, none.
+end_process() {
+    [ "$1" -gt 0 ] 2>/dev/null || return 0
+    kill -KILL "$1" 2>/dev/null || true
+    wait_until 10 [ ! -d "/proc/$1" ]
+}
+
 # As after a power cut: nothing runs, RUN_ROOT is empty, and the statuses in ROOT are of another
 # boot. The network namespace is new, as the kernel is.
 lose_power() {
     local name id process
     for name in $(containers name); do
-        kill -KILL "$(state "$name" monitor.pid)" 2>/dev/null || true
+        end_process "$(state "$name" monitor.pid)"
     done
     for name in $(containers name); do
         id=$(sqlite3 "$root/hull.db" "SELECT id FROM engine_container WHERE name = '$name'")
         process=$(state "$name" pid)
-        if [ "${process:-0}" -gt 0 ] 2>/dev/null; then kill -KILL "$process" 2>/dev/null || true; fi
-        wait_until 10 [ ! -d "/proc/$process" ]
+        end_process "$process"
         "$HULL_OCI" --root "$run_root/oci" delete --force "$id" 2>/dev/null || true
         jq '.bootId = "11111111-2222-3333-4444-555555555555"' "$root/containers/$id/status" >status || continue
         mv status "$root/containers/$id/status"
