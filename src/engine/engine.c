@@ -22,7 +22,8 @@ static int open_database(struct engine *engine, struct error *err)
 {
     if (file_make_directories(engine->containers, 0711, err) < 0 ||
         file_make_directories(engine->run_root, 0711, err) < 0 ||
-        database_open_root(&engine->database, engine->root, err) < 0)
+        database_open_root(&engine->database, engine->root, err) < 0 ||
+        database_refuse_loss(&engine->database, engine_schema.module, engine->containers, err) < 0)
         return -1;
     return database_migrate(&engine->database, &engine_schema, err);
 }
