@@ -18,7 +18,13 @@
 static int fail(const struct database *database, struct error *err, const char *what)
 {
     int code = sqlite3_extended_errcode(database->handle);
+    int reason = (code & 0xff) == SQLITE_IOERR ? sqlite3_system_errno(database->handle) : 0;
     const char *hint = "";
+    /* To SQLite that is an error of input and output in some places. */
+    if ((code & 0xff) == SQLITE_FULL)
+        reason = ENOSPC;
+    if (reason == ENOSPC || reason == EDQUOT)
+        return error_set(err, reason, "database %s: can't %s", database->path, what);
     if ((code & 0xff) == SQLITE_CORRUPT || (code & 0xff) == SQLITE_NOTADB)
         hint = " (the file is damaged; restore it from a copy, or move it away to begin anew)";
     else if ((code & 0xff) == SQLITE_BUSY)

@@ -1,6 +1,17 @@
 # A damaged or lost database, and full disks.
 load hull
 
+teardown() {
+    local status=0
+    # As long as the small one is mounted nothing is as teardown wants it.
+    [ ! -d "$root/containers" ] || hull system check --repair >/dev/null || true
+    # shellcheck disable=SC2046
+    [ -z "$(containers name)" ] || hull rm -f -v $(containers name) || true
+    umount "$root" 2>/dev/null || true
+    teardown_hull || status=$?
+    return "$status"
+}
+
 database_digest() { sha256sum "$root/hull.db" | cut -d' ' -f1; }
 
 # The database stays as it is, and so do containers.
@@ -89,4 +100,117 @@ restore() {
     cp "$root/hull.db" bad.db
     [ -s bad.db ]
     restore
+}
+
+# The root is a small file system, where the image is already.
+small_root() {
+    mkdir -p "$root"
+    mount -t tmpfs -o size=16m,mode=700 none "$root"
+    hull run --rm busybox true
+    hull system check
+}
+# Leaves that many KiB of it.
+leave() {
+    rm -f "$root/filler"
+    local free
+    free=$(df --output=avail -k "$root" | tail -1)
+    fallocate -l "$((free - $1))K" "$root/filler"
+}
+# With room again all is sound, and the command succeeds.
+recovers() { # WORD...
+    rm -f "$root/filler"
+    hull system check || return 1
+    run_hull "$@"
+    [ "$status" = 0 ] || {
+        echo "with room: hull $*: $stderr" >&2
+        return 1
+    }
+}
+says_full() { # ROOM WORD...
+    [[ "$stderr" == *'No space left'* || "$stderr" == *'disk is full'* || "$stderr" == *'allowed or free'* ]] || {
+        printf 'with %s KiB hull %s said: %s\n' "$1" "${*:2}" "$stderr" >&2
+        return 1
+    }
+}
+# Its mount is not a container's.
+nothing_left_but_root() {
+    local found
+    found=$(find "$root/containers" "$run_root/containers" -mindepth 1 -maxdepth 1 ! -name skeleton 2>/dev/null)
+    [ -z "$found" ] || { echo "left: $found" && return 1; }
+}
+
+@test "a full disk while a container is made: it says so, nothing is left, and the next works" {
+    small_root
+    local room failed=0
+    for room in 0 4 8 16 24 32 40 48 64 96 128 192 256; do
+        leave "$room"
+        run_hull create --name one -v data:/etc busybox true
+        if [ "$status" != 0 ]; then
+            says_full "$room" create
+            failed=$((failed + 1))
+            rm -f "$root/filler"
+            equals '' "$(containers id)"
+            wait_until 5 nothing_left_but_root
+            recovers create --name one -v data:/etc busybox true
+        fi
+        rm -f "$root/filler"
+        hull rm one
+        hull system check
+    done
+    [ "$failed" -gt 0 ]
+    hull system check
+    umount "$root"
+}
+
+@test "a full disk while a container starts" {
+    small_root
+    local room failed=0
+    for room in 0 4 8 16 24 32 48 64 96 128 256; do
+        hull create --name one -v data:/etc busybox sleep 1000
+        leave "$room"
+        run_hull start one
+        if [ "$status" != 0 ]; then
+            says_full "$room" start
+            failed=$((failed + 1))
+            recovers start one
+        fi
+        rm -f "$root/filler"
+        is_state one running
+        hull rm -f one
+        hull volume rm data
+        hull system check
+    done
+    [ "$failed" -gt 0 ]
+    wait_until 5 nothing_left_but_root
+    umount "$root"
+}
+
+@test "a full disk while a container is committed, stopped and removed" {
+    small_root
+    hull run --name one busybox sh -c 'head -c 300000 /dev/urandom >/file'
+    local room failed=0
+    for room in 0 8 32 64 128 256 320 512; do
+        leave "$room"
+        run_hull commit one new:1
+        if [ "$status" != 0 ]; then
+            says_full "$room" commit
+            failed=$((failed + 1))
+            recovers commit one new:1
+        fi
+        rm -f "$root/filler"
+        hull rmi new:1
+        hull system check
+    done
+    [ "$failed" -gt 0 ]
+    hull run -d --name up busybox sleep 1000
+    leave 0
+    run_hull stop -t 0 up
+    # Deleting takes room in a database, which is kept for that.
+    run_hull rm -f up one
+    succeeded
+    equals '' "$(containers id)"
+    wait_until 5 nothing_left_but_root
+    rm -f "$root/filler"
+    hull system check
+    umount "$root"
 }

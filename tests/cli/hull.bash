@@ -62,7 +62,7 @@ nothing_left() {
     [ -z "$found" ] || { echo "mounted: $found" && return 1; }
 }
 
-teardown() {
+teardown_hull() {
     local name
     while [ "${#started[@]}" -gt 0 ]; do
         kill -KILL "${started[-1]}" 2>/dev/null || true
@@ -79,3 +79,5 @@ teardown() {
     done
     ip netns delete "$net"
 }
+
+teardown() { teardown_hull; }
