@@ -76,7 +76,7 @@ kill_one() { # KIND DELAY
 kill_round() {
     local words command delay
     choose_command
-    random 130
+    random 60
     delay=$chosen
     what="hull ${words[*]}: $victim killed after $delay ms"
     nsenter --net="/run/netns/$net" "$HULL" --root "$root" --run-root "$run_root" "${words[@]}" \
