@@ -226,6 +226,9 @@ int rules_run(const char *commands, struct error *err);
 /* Runs one that prints; the caller frees *text. */
 int rules_list(const char *command, char **text, struct error *err);
 
+/* Forgets the kernel's flows of datagrams to published ports (conntrack.c). */
+void conntrack_forget(const struct network_port *ports, size_t count);
+
 /* Warns of firewalls that will drop what passes through the interface (foreign.c). */
 void foreign_warn(struct networks *networks, const char *interface);
 
