@@ -110,7 +110,7 @@ struct engine_start {
     /* Don't begin: the caller attaches, calls monitor_begin(), and then engine_start_release(). If
      * it is killed before, the container counts as one that wasn't started. */
     bool hold;
-    int lock; /* of a container that was started with hold; else -1 */
+    int lock;                     /* of a container that was started with hold; else -1 */
     unsigned short rows, columns; /* of the terminal, or 0 */
     struct monitor_failure failure;
 };
