@@ -7,12 +7,13 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#include "base/file.h"
+#include "base/remove_tree.h"
 #include "base/scope.h"
 #include "engine/engine_internal.h"
 #include "engine/name.h"
 #include "engine/settings.h"
 #include "engine/settings_internal.h"
+#include "engine/start.h"
 
 static int make_id(char id[ENGINE_ID_SIZE], struct error *err)
 {
@@ -83,14 +84,11 @@ static int find_image(struct engine *engine, const char *name, struct image *ima
     return found < 0 ? -1 : 0;
 }
 
-static int fill_directory(const struct engine_container *container, struct error *err)
+static int fill_directory(const char *directory, struct error *err)
 {
     static const char *const names[] = {"upper", "work", "rootfs"};
-    if (mkdir(container->directory, 0711) < 0)
-        return error_set(err, errno, "can't make the container's directory %s",
-                         container->directory);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        scope_free char *path = memory_format("%s/%s", container->directory, names[i]);
+        scope_free char *path = memory_format("%s/%s", directory, names[i]);
         if (mkdir(path, 0755) < 0)
             return error_set(err, errno, "can't make the container's directory %s", path);
     }
@@ -102,17 +100,19 @@ static int fill_directory(const struct engine_container *container, struct error
 static int make_directory(const struct engine_container *container, struct error *err)
 {
     const char *slash = strrchr(container->directory, '/');
-    scope_free char *draft_directory =
+    scope_free char *draft =
         memory_format("%.*s/" ENGINE_DRAFT_PREFIX "%s", (int)(slash - container->directory),
                       container->directory, container->id);
-    struct engine_container draft = *container;
-    draft.directory = draft_directory;
-    scope_close int lock = fill_directory(&draft, err) < 0 ? -1 : engine_lock(&draft, false, err);
+    scope_close int lock = engine_draft_make(draft, err);
     if (lock < 0)
         return -1;
-    if (rename(draft.directory, container->directory) < 0)
-        return error_set(err, errno, "can't rename %s", draft.directory);
-    return scope_take_fd(&lock);
+    if (fill_directory(draft, err) == 0) {
+        if (rename(draft, container->directory) == 0)
+            return scope_take_fd(&lock);
+        error_set(err, errno, "can't rename %s", draft);
+    }
+    remove_tree(AT_FDCWD, draft, NULL, NULL);
+    return -1;
 }
 
 /* The row comes last: with it the container is there. */
@@ -141,6 +141,8 @@ static int describe(struct engine *engine, const json_t *settings, const struct 
     if (!container->settings)
         return -1;
     json_object_del(container->settings, "name");
+    if (engine_userns_choose(engine, container, err) < 0)
+        return -1;
     engine_container_set_paths(engine, container);
     warn_of_platform(engine, settings, image);
     return choose_name(engine, settings, container, err);

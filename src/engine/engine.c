@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/installation.h"
 #include "base/scope.h"
 #include "engine/engine_internal.h"
 #include "network/network.h"
@@ -18,11 +19,24 @@ static char *make_absolute(const char *path)
     return memory_format("%s/%s", here, path);
 }
 
+static int open_with_room(struct engine *engine, struct error *err)
+{
+    struct error why = {0};
+    engine_room_keep(engine);
+    if (database_open_root(&engine->database, engine->root, &why) == 0 ||
+        (engine_room_make(engine, &why) &&
+         database_open_root(&engine->database, engine->root, &why) == 0))
+        return 0;
+    if (err)
+        *err = why;
+    return -1;
+}
+
 static int open_database(struct engine *engine, struct error *err)
 {
     if (file_make_directories(engine->containers, 0711, err) < 0 ||
-        file_make_directories(engine->run_root, 0711, err) < 0 ||
-        database_open_root(&engine->database, engine->root, err) < 0)
+        file_make_directories(engine->run_root, 0711, err) < 0 || open_with_room(engine, err) < 0 ||
+        database_refuse_loss(&engine->database, engine_schema.module, engine->containers, err) < 0)
         return -1;
     return database_migrate(&engine->database, &engine_schema, err);
 }
@@ -107,24 +121,11 @@ const char *engine_runtime_root(const struct engine *engine)
 
 /* hull lies in BUILD/src/cli, where it is run from its build tree. */
 static const struct {
-    const char *name, *built, *installed;
+    const char *name, *built[2], *installed;
 } programs[] = {
-    {"hull-oci", "../oci/verb/hull-oci", HULL_RUNTIME_PATH},
-    {"hull-monitor", "../monitor/hull-monitor", HULL_MONITOR_PATH},
+    {"hull-oci", {"../oci/verb/hull-oci"}, HULL_RUNTIME_PATH},
+    {"hull-monitor", {"../monitor/hull-monitor"}, HULL_MONITOR_PATH},
 };
-
-static char *find_program(const char *built, const char *installed)
-{
-    char self[4096];
-    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
-    char *slash = length > 0 ? memrchr(self, '/', (size_t)length) : NULL;
-    if (slash) {
-        scope_free char *beside = memory_format("%.*s/%s", (int)(slash - self), self, built);
-        if (access(beside, X_OK) == 0)
-            return realpath(beside, NULL);
-    }
-    return memory_copy_string(installed);
-}
 
 const char *engine_program(struct engine *engine, const char *name)
 {
@@ -132,7 +133,7 @@ const char *engine_program(struct engine *engine, const char *name)
         if (strcmp(programs[i].name, name) != 0)
             continue;
         if (!engine->programs[i])
-            engine->programs[i] = find_program(programs[i].built, programs[i].installed);
+            engine->programs[i] = installation_find(programs[i].built, programs[i].installed);
         return engine->programs[i];
     }
     return NULL;

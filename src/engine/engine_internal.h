@@ -36,14 +36,40 @@ int engine_name_check(struct engine *engine, const char *name, struct error *err
 /* Fills directory and run_directory from the id. */
 void engine_container_set_paths(const struct engine *engine, struct engine_container *container);
 
-/* What the directory of a container begins with as long as it isn't complete. */
+/* ---- Drafts (draft.c) ---- */
+
+/* What the name of a directory in ROOT/containers begins with as long as it isn't complete. */
 #define ENGINE_DRAFT_PREFIX "."
+
+/* Makes a directory and locks it, so that nobody takes it for what a killed command left. Returns
+ * the lock, which goes on when the directory is renamed. */
+int engine_draft_make(const char *path, struct error *err);
+/* Tells each() of drafts that nobody is making any more, and removes them if it says so. */
+int engine_draft_each(struct engine *engine,
+                      bool (*wants_removal)(const char *name, void *argument), void *argument,
+                      struct error *err);
 
 /* ---- One at a time (lock.c) ---- */
 
 /* Takes the container's lock: whoever changes its course holds it. Returns a descriptor; -1 with
  * ENOENT if the container is gone, with EAGAIN if try is set and somebody else has it. */
 int engine_lock(const struct engine_container *container, bool try, struct error *err);
+
+/* ---- Room on a full disk (room.c) ---- */
+
+/* Reserves some, unless that is done or there is none. */
+void engine_room_keep(const struct engine *engine);
+/* Gives the reserve back if that is why something failed: true if it may be tried again. */
+bool engine_room_make(const struct engine *engine, const struct error *why);
+
+/* ---- What is left over (reconcile.c) ---- */
+
+bool engine_is_id(const char *text);
+/* Whether ROOT/containers has the directory. */
+bool engine_has_directory(const struct engine *engine, const char *id);
+/* For network_reconcile(): whether the container, one that is being started too, has its network
+ * by right. */
+bool engine_lives(void *engine, const char *id);
 
 /* ---- What a container is made of ---- */
 

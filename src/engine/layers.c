@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -19,6 +20,7 @@
 #include "base/scope.h"
 #include "engine/engine_internal.h"
 #include "engine/settings_internal.h"
+#include "engine/start.h"
 #include "monitor/overlay.h"
 
 int engine_layers_find(struct engine *engine, const struct engine_container *container,
@@ -27,7 +29,8 @@ int engine_layers_find(struct engine *engine, const struct engine_container *con
     scope_image struct image image = {0};
     struct image_store *store = engine_images(engine, err);
     *layers = (struct engine_layers){0};
-    int found = store ? image_find(store, container->image_id, &image, err) : -1;
+    int found =
+        store ? image_find_held(store, container->id, container->image_id, &image, err) : -1;
     if (found == 0)
         return error_set(err, 0, "the image of container %s is gone (%s)", container->name,
                          container->image_id);
@@ -91,11 +94,15 @@ int engine_skeleton_make(struct engine *engine, const char **path, struct error 
     *path = memory_format("%s/skeleton", engine->containers);
     if (access(*path, F_OK) == 0)
         return 0;
-    scope_free char *draft = memory_format("%s/skeleton.XXXXXX", engine->containers);
-    if (!mkdtemp(draft))
-        return error_set(err, errno, "can't make %s", draft);
-    scope_close int directory = open(draft, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (directory >= 0 && fill_skeleton(directory) == 0 && rename(draft, *path) == 0)
+    unsigned long long number = 0;
+    if (getrandom(&number, sizeof number, 0) != sizeof number)
+        return error_set(err, errno, "can't get random numbers");
+    scope_free char *draft =
+        memory_format("%s/" ENGINE_DRAFT_PREFIX "skeleton.%llx", engine->containers, number);
+    scope_close int directory = engine_draft_make(draft, err);
+    if (directory < 0)
+        return -1;
+    if (fill_skeleton(directory) == 0 && rename(draft, *path) == 0)
         return 0;
     int reason = errno;
     remove_tree(AT_FDCWD, draft, NULL, NULL);
@@ -299,10 +306,17 @@ int engine_open_root(struct engine *engine, const struct engine_container *conta
                      struct error *err)
 {
     pid_t pid = find_process(engine, container, err);
+    /* Seen through /proc, its owners would be those of its user namespace. */
+    bool is_mapped = engine_userns_is_wanted(container);
     if (pid < 0)
         return -1;
-    return pid > 0 ? open_process_root(pid, err)
-                   : open_stopped(engine, container, true, writable, err);
+    if (pid > 0 && is_mapped && writable)
+        return error_set(err, EBUSY,
+                         "container %s has a user namespace of its own and runs (stop it first, or "
+                         "use 'hull exec')",
+                         container->name);
+    return pid > 0 && !is_mapped ? open_process_root(pid, err)
+                                 : open_stopped(engine, container, true, writable, err);
 }
 
 /* Only in the mount namespace that a mount is in may it be cloned. Without AT_RECURSIVE what is

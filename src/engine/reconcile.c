@@ -13,7 +13,7 @@
 #include "engine/settings_internal.h"
 #include "engine/start.h"
 
-static bool is_id(const char *text)
+bool engine_is_id(const char *text)
 {
     return strlen(text) == ENGINE_ID_SIZE - 1 &&
            strspn(text, "0123456789abcdef") == ENGINE_ID_SIZE - 1;
@@ -35,8 +35,10 @@ static int erase_if_left(struct engine *engine, const char *id, struct error *er
     engine_container_set_paths(engine, &container);
     scope_container struct engine_container left = container, row = {0};
     scope_close int lock = engine_lock(&left, true, err);
-    if (lock < 0)
-        return err->code == EAGAIN || err->code == ENOENT ? 0 : -1; /* it is being made */
+    if (lock < 0 && err->code == EAGAIN)
+        return 0; /* it is being made */
+    if (lock < 0 && err->code != ENOENT)
+        return -1;
     int found = engine_row_find(engine, id, &row, err);
     if (found != 0)
         return found < 0 ? -1 : 0;
@@ -48,35 +50,36 @@ static int erase_if_left(struct engine *engine, const char *id, struct error *er
     return engine_erase(engine, id, true, err);
 }
 
-/* A draft lives some milliseconds; an hour later its maker was killed. */
-static int erase_draft(int containers, const char *name, struct error *err)
+static int erase_all_left(struct engine *engine, const char *directory, struct error *err)
 {
-    struct stat status;
-    if (fstatat(containers, name, &status, AT_SYMLINK_NOFOLLOW) < 0 ||
-        status.st_mtime > time(NULL) - 3600)
-        return 0;
-    return remove_tree(containers, name, NULL, err);
+    struct error why;
+    scope_closedir DIR *stream = opendir(directory);
+    struct dirent *entry;
+    if (!stream)
+        return errno == ENOENT ? 0 : error_set(err, errno, "can't read %s", directory);
+    while ((entry = readdir(stream)))
+        if (engine_is_id(entry->d_name) && erase_if_left(engine, entry->d_name, &why) < 0)
+            warn(engine, &why, "removing what was left of", entry->d_name);
+    return 0;
+}
+
+static bool is_removed(const char *name, void *argument)
+{
+    (void)name;
+    (void)argument;
+    return true;
 }
 
 static int erase_leftovers(struct engine *engine, struct error *err)
 {
-    struct error why;
-    scope_closedir DIR *stream = opendir(engine->containers);
-    struct dirent *entry;
-    if (!stream)
-        return error_set(err, errno, "can't read %s", engine->containers);
-    while ((entry = readdir(stream))) {
-        const char *name = entry->d_name;
-        bool is_draft = strncmp(name, ENGINE_DRAFT_PREFIX, strlen(ENGINE_DRAFT_PREFIX)) == 0 &&
-                        is_id(name + strlen(ENGINE_DRAFT_PREFIX));
-        if ((is_id(name) && erase_if_left(engine, name, &why) < 0) ||
-            (is_draft && erase_draft(dirfd(stream), name, &why) < 0))
-            warn(engine, &why, "removing what was left of", name);
-    }
-    return 0;
+    scope_free char *run_directories = memory_format("%s/containers", engine->run_root);
+    if (engine_draft_each(engine, is_removed, NULL, err) < 0 ||
+        erase_all_left(engine, engine->containers, err) < 0)
+        return -1;
+    return erase_all_left(engine, run_directories, err);
 }
 
-static bool has_directory(const struct engine *engine, const char *id)
+bool engine_has_directory(const struct engine *engine, const char *id)
 {
     scope_free char *path = memory_format("%s/%s", engine->containers, id);
     return access(path, F_OK) == 0;
@@ -92,7 +95,7 @@ static int release_leases(struct engine *engine, struct error *err)
         return -1;
     int result = 0;
     for (size_t i = 0; i < count && result == 0; i++)
-        if (is_id(holders[i].owner) && !has_directory(engine, holders[i].owner))
+        if (engine_is_id(holders[i].owner) && !engine_has_directory(engine, holders[i].owner))
             result = image_lease_release(images, holders[i].owner, err);
     image_lease_holders_free(holders, count);
     return result;
@@ -100,7 +103,7 @@ static int release_leases(struct engine *engine, struct error *err)
 
 static bool container_exists(const char *container, void *argument)
 {
-    return has_directory(argument, container);
+    return engine_has_directory(argument, container);
 }
 
 static int repair_volumes(struct engine *engine, struct error *err)
@@ -114,7 +117,7 @@ static int repair_volumes(struct engine *engine, struct error *err)
 }
 
 /* A container that is being started holds its lock, and has no monitor yet. */
-static bool lives(void *context, const char *id)
+bool engine_lives(void *context, const char *id)
 {
     struct engine *engine = context;
     struct monitor_status status = {0};
@@ -123,7 +126,7 @@ static bool lives(void *context, const char *id)
     snprintf(named.id, sizeof named.id, "%s", id);
     engine_container_set_paths(engine, &named);
     scope_container struct engine_container container = named;
-    if (!has_directory(engine, id))
+    if (!engine_has_directory(engine, id))
         return false;
     scope_close int lock = engine_lock(&container, true, &why);
     if (lock < 0)
@@ -158,7 +161,8 @@ static int settle_container(struct engine *engine, const struct engine_container
     struct monitor_status status = {0};
     struct engine_start start = {0};
     const struct engine_removal removal = {.volumes = true};
-    if (engine_status(engine, container, &status, err) < 0)
+    if (engine_end_waiting(container, err) < 0 ||
+        engine_status(engine, container, &status, err) < 0)
         return -1;
     bool is_over = !engine_is_up(&status) && status.state != MONITOR_CREATED;
     bool is_wanted = boot && wants_start(container, &status);
@@ -177,7 +181,8 @@ int engine_reconcile(struct engine *engine, bool boot, struct error *err)
     if (!networks || engine_list(engine, &list, err) < 0)
         return -1;
     if (erase_leftovers(engine, err) < 0 || release_leases(engine, err) < 0 ||
-        repair_volumes(engine, err) < 0 || network_reconcile(networks, lives, engine, err) < 0)
+        repair_volumes(engine, err) < 0 ||
+        network_reconcile(networks, engine_lives, engine, err) < 0)
         return -1;
     for (size_t i = list.count; i-- > 0;)
         if (settle_container(engine, &list.items[i], boot, &why) < 0)

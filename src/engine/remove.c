@@ -21,11 +21,12 @@ int engine_give_back(struct engine *engine, const char *id, struct error *err)
     if (!volumes || network_detach(networks, id, err) < 0 || volume_unmount(volumes, id, err) < 0)
         return -1;
     engine_drop_shm(run_directory);
+    engine_userns_drop(run_directory);
     return 0;
 }
 
 /* In this order, so that whatever is left still has a directory by which it is found. */
-int engine_erase(struct engine *engine, const char *id, bool anonymous_volumes, struct error *err)
+static int erase(struct engine *engine, const char *id, bool anonymous_volumes, struct error *err)
 {
     struct image_store *images = engine_images(engine, err);
     struct volume_store *volumes = engine_volumes(engine, err);
@@ -43,6 +44,28 @@ int engine_erase(struct engine *engine, const char *id, bool anonymous_volumes, 
     return remove_tree(containers, id, NULL, err);
 }
 
+int engine_erase(struct engine *engine, const char *id, bool anonymous_volumes, struct error *err)
+{
+    struct error why = {0};
+    if (erase(engine, id, anonymous_volumes, &why) == 0 ||
+        (engine_room_make(engine, &why) && erase(engine, id, anonymous_volumes, &why) == 0))
+        return 0;
+    if (err)
+        *err = why;
+    return -1;
+}
+
+static int delete_row(struct engine *engine, const char *id, struct error *err)
+{
+    struct error why = {0};
+    if (engine_row_delete(engine, id, &why) == 0 ||
+        (engine_room_make(engine, &why) && engine_row_delete(engine, id, &why) == 0))
+        return 0;
+    if (err)
+        *err = why;
+    return -1;
+}
+
 int engine_remove_locked(struct engine *engine, const struct engine_container *container,
                          bool anonymous_volumes, struct error *err)
 {
@@ -50,7 +73,7 @@ int engine_remove_locked(struct engine *engine, const struct engine_container *c
     struct error why;
     if (settings_flag(engine_host_config(container), "AutoRemove"))
         database_relax(&engine->database);
-    if (engine_row_delete(engine, container->id, err) < 0) {
+    if (delete_row(engine, container->id, err) < 0) {
         json_decref(attributes);
         return -1;
     }
@@ -85,6 +108,15 @@ static int stop_for_removal(struct engine *engine, const struct engine_container
     return 0;
 }
 
+/* Of one that is gone already; or of whose directory somebody else has removed. */
+static int remove_row(struct engine *engine, const struct engine_container *container,
+                      bool anonymous_volumes, struct error *err)
+{
+    scope_container struct engine_container row = {0};
+    int found = engine_row_find(engine, container->id, &row, err);
+    return found > 0 ? engine_remove_locked(engine, container, anonymous_volumes, err) : found;
+}
+
 int engine_remove(struct engine *engine, const struct engine_container *container,
                   const struct engine_removal *removal, struct error *err)
 {
@@ -93,7 +125,7 @@ int engine_remove(struct engine *engine, const struct engine_container *containe
         return access(container->directory, F_OK) < 0 ? 0 : -1; /* --rm was quicker */
     scope_close int lock = engine_lock(container, false, err);
     if (lock < 0)
-        return err->code == ENOENT ? 0 : -1;
+        return err->code == ENOENT ? remove_row(engine, container, removal->volumes, err) : -1;
     if (engine_settle(engine, container, lock, &status, err) < 0)
         return -1;
     bool is_up = engine_is_up(&status);

@@ -116,6 +116,20 @@ int store_move_to_trash(struct image_store *store, const char *path, struct erro
     return 0;
 }
 
+int store_hold_trash(struct image_store *store)
+{
+    int fd = openat(store->fd, "unpack", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0)
+        flock(fd, LOCK_SH);
+    return fd;
+}
+
+bool store_trash_is_held(struct image_store *store)
+{
+    scope_close int fd = openat(store->fd, "unpack", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0;
+}
+
 int store_empty_trash(struct image_store *store, struct error *err)
 {
     int fd = openat(store->fd, "unpack", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -230,10 +244,12 @@ static int clean_after_boot(struct image_store *store, struct error *err)
     ssize_t length = readlinkat(store->fd, "boot", then, sizeof then - 1);
     if (length > 0 && strcmp(now, then) == 0)
         return 0;
+    scope_close int trash = -1;
     {
         scope_close int lock = store_lock(store, STORE_LOCK_EXCLUSIVE, err);
         if (lock < 0)
             return -1;
+        trash = store_hold_trash(store);
         json_t *index = store_index_read(store, err);
         int result = index ? drop_fresh_layers(store, err) : -1;
         /* A damaged image is no reason to open nothing any more: it couldn't be removed. Whoever

@@ -27,7 +27,7 @@ struct networks {
 int network_refuse(struct error *err, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* ---- Networks: network.c, network_record.c --------------------------------------------------- */
+/* ---- Networks: network.c, network_record.c ---- */
 
 enum { NETWORK_IP4, NETWORK_IP6, NETWORK_FAMILIES };
 
@@ -81,7 +81,7 @@ int network_pool_choose(struct networks *networks, int family, bool is_default,
 /* Refuses a subnet that overlaps a network's or a route's. */
 int network_pool_check(struct networks *networks, const struct subnet *subnet, struct error *err);
 
-/* ---- Containers' records: container_record.c ------------------------------------------------- */
+/* ---- Containers' records: container_record.c ---- */
 
 enum container_state { CONTAINER_MAKING, CONTAINER_READY, CONTAINER_GONE };
 
@@ -145,8 +145,7 @@ void network_endpoint_release(struct network_endpoint *endpoint);
 /* When the process began, in clock ticks since boot, or -1: with the pid a process's identity. */
 long long network_process_start(pid_t pid);
 
-/* ---- Making: endpoint.c, endpoint_address.c, namespace.c, bridge.c ----------------------------
- */
+/* ---- Making: endpoint.c, endpoint_address.c, namespace.c, bridge.c ---- */
 
 /* Fills in what the request leaves open (addresses, MAC, names); in the caller's transaction. */
 int endpoint_prepare(struct networks *networks, const struct network_record *network,
@@ -192,8 +191,7 @@ int endpoint_reroute(const struct container_record *container, int namespace, st
 /* The endpoint's interfaces vanish before this returns. */
 int endpoint_remove(const struct endpoint_record *endpoint, struct error *err);
 
-/* ---- Facts: fact.c ----------------------------------------------------------------------------
- */
+/* ---- Facts: fact.c ---- */
 
 /* A short text that outlives processes. Reading: "" if there is none; value has 64 bytes. */
 int network_fact_read(struct networks *networks, const char *key, char value[64],
@@ -201,11 +199,12 @@ int network_fact_read(struct networks *networks, const char *key, char value[64]
 int network_fact_write(struct networks *networks, const char *key, const char *value,
                        struct error *err);
 
-/* Rules of hull drop what the host didn't forward before hull turned forwarding on. */
+/* Rules of hull drop what the host didn't forward before hull turned forwarding on: what passes
+ * from one interface to another and neither is a bridge. */
 #define FACT_GUARD4 "forward-guard4"
 #define FACT_GUARD6 "forward-guard6"
 
-/* ---- Rules: rules.c, rules_text.c, rules_library.c ------------------------------------------- */
+/* ---- Rules: rules.c, rules_text.c, rules_library.c ---- */
 
 /* The table is always replaced as a whole, by one transaction of the kernel: what the database says
  * is what it says. */
@@ -219,23 +218,35 @@ int rules_update(struct networks *networks, struct error *err);
 int rules_update_locked(struct networks *networks, struct error *err);
 /* The whole table as nft(8) reads it; the caller frees. */
 char *rules_compose(struct networks *networks, struct error *err);
+/* 1: the table that has the network's rules is there; 0; -1. */
+int rules_are_current(struct networks *networks, const struct network_record *network,
+                      struct error *err);
 /* Runs commands of nft(8). */
 int rules_run(const char *commands, struct error *err);
 /* Runs one that prints; the caller frees *text. */
 int rules_list(const char *command, char **text, struct error *err);
 
+/* Forgets the kernel's flows of datagrams to published ports (conntrack.c). */
+void conntrack_forget(const struct network_port *ports, size_t count);
+
 /* Warns of firewalls that will drop what passes through the interface (foreign.c). */
 void foreign_warn(struct networks *networks, const char *interface);
 
-/* ---- The resolver: resolver.c
- * -------------------------------------------------------------------- */
+/* ---- The resolver: resolver.c ---- */
 
 /* Tells the resolver what names there are now; it is started if somebody needs it, and ends if
  * nobody does. */
 int resolver_update(struct networks *networks, struct error *err);
 
-/* ---- Texts: files.c ---------------------------------------------------------------------------
- */
+/* ---- What is left over: reconcile.c ---- */
+
+/* 1: the pinned namespace of that id has a record; 0; -1. */
+int reconcile_is_pin_recorded(struct networks *networks, const char *id, struct error *err);
+/* Interfaces at hull's bridges that are in no record; the caller frees *names. */
+int reconcile_find_interfaces(struct networks *networks, char (**names)[IF_NAMESIZE], size_t *count,
+                              struct error *err);
+
+/* ---- Texts: files.c ---- */
 
 /* Whether it asks hull's own resolver for names: in networks of users, and where the host's servers
  * can't be reached from a container. */

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -35,6 +36,14 @@ static int is_recorded(struct networks *networks, const char *sql, const char *v
     return row ? database_step(networks->database, row, err) : -1;
 }
 
+int reconcile_is_pin_recorded(struct networks *networks, const char *id, struct error *err)
+{
+    return is_recorded(networks,
+                       "SELECT 1 FROM network_container WHERE id = ? AND boot = ?"
+                       " AND mode IN (0, 2)",
+                       id, err);
+}
+
 /* A record is there before its pin: one that has none is left over. */
 static int drop_pins(struct networks *networks, struct error *err)
 {
@@ -43,10 +52,7 @@ static int drop_pins(struct networks *networks, struct error *err)
     for (const struct dirent *entry; directory && (entry = readdir(directory));) {
         if (entry->d_name[0] == '.')
             continue;
-        int recorded = is_recorded(networks,
-                                   "SELECT 1 FROM network_container WHERE id = ? AND boot = ?"
-                                   " AND mode IN (0, 2)",
-                                   entry->d_name, err);
+        int recorded = reconcile_is_pin_recorded(networks, entry->d_name, err);
         if (recorded < 0 || (recorded == 0 && namespace_drop(networks, entry->d_name, err) < 0))
             return -1;
     }
@@ -101,7 +107,8 @@ static int look_at_link(const struct nlmsghdr *answer, void *context, struct err
 }
 
 /* The same of interfaces: at hull's bridges, with hull's names, and in no record. */
-static int drop_interfaces(struct networks *networks, struct error *err)
+int reconcile_find_interfaces(struct networks *networks, char (**names)[IF_NAMESIZE], size_t *count,
+                              struct error *err)
 {
     struct ports_of_bridges ports = {.networks = networks};
     scope_netlink struct netlink netlink = {.fd = -1};
@@ -114,12 +121,30 @@ static int drop_interfaces(struct networks *networks, struct error *err)
         mnl_nlmsg_put_extra_header(message, sizeof(struct ifinfomsg));
         result = netlink_query(&netlink, message, look_at_link, &ports, err) < 0 ? -1 : 0;
     }
-    for (size_t i = 0; result == 0 && i < ports.left_count; i++) {
-        link_remove(&netlink, ports.left[i]);
+    network_record_release_list(ports.records, ports.count);
+    *names = ports.left;
+    *count = ports.left_count;
+    if (result == 0)
+        return 0;
+    free(ports.left);
+    *names = NULL;
+    *count = 0;
+    return -1;
+}
+
+static int drop_interfaces(struct networks *networks, struct error *err)
+{
+    char(*names)[IF_NAMESIZE];
+    size_t count;
+    scope_netlink struct netlink netlink = {.fd = -1};
+    if (reconcile_find_interfaces(networks, &names, &count, err) < 0)
+        return -1;
+    int result = count > 0 ? netlink_open(&netlink, NETLINK_ROUTE, err) : 0;
+    for (size_t i = 0; result == 0 && i < count; i++) {
+        link_remove(&netlink, names[i]);
         result = netlink_flush(&netlink, err);
     }
-    network_record_release_list(ports.records, ports.count);
-    free(ports.left);
+    free(names);
     return result;
 }
 

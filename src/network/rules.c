@@ -131,10 +131,17 @@ int rules_update(struct networks *networks, struct error *err)
     return lock < 0 ? -1 : rules_update_locked(networks, err);
 }
 
-int rules_ensure(struct networks *networks, const struct network_record *network, struct error *err)
+int rules_are_current(struct networks *networks, const struct network_record *network,
+                      struct error *err)
 {
     int64_t handle;
     if (find_table(networks, &handle, err) < 0)
         return -1;
-    return handle != 0 && handle == network->rules ? 0 : rules_update(networks, err);
+    return handle != 0 && handle == network->rules;
+}
+
+int rules_ensure(struct networks *networks, const struct network_record *network, struct error *err)
+{
+    int current = rules_are_current(networks, network, err);
+    return current != 0 ? (current < 0 ? -1 : 0) : rules_update(networks, err);
 }

@@ -205,7 +205,8 @@ kill_round() { # DELAY-MS
     mkdir -p "$layers"/{upper,work,target}
     configure '.root.path = $path' --arg path "$layers/target"
     use_script 'sleep 0.01'
-    local rounds=20 round RANDOM=${HULL_SEED:-1}
+    local rounds=20 round
+    RANDOM=${HULL_SEED:-1} # not local, which would make it a variable like any other
     [ -z "${HULL_LONG:-}" ] || rounds=200
     for round in $(seq "$rounds"); do
         delay=$((RANDOM % 120))
