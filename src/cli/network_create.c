@@ -121,7 +121,6 @@ static int create(struct cli_context *context, struct engine *engine, struct net
     printf("%s\n", id);
     json_t *attributes = json_pack("{s:s, s:s}", "name", settings.name, "type", "bridge");
     engine_emit(engine, "network", "create", id, attributes);
-    json_decref(attributes);
     return 0;
 }
 

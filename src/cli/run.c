@@ -113,6 +113,7 @@ static int run_create(struct cli_context *context, struct error *err)
         result = create(context, engine, settings, &container, err);
     json_decref(settings);
     if (result < 0) {
+        run_flags_explain(err);
         context->exit_status = 1;
         return -1;
     }
@@ -154,7 +155,7 @@ static int run_in_foreground(struct cli_context *context, struct engine *engine,
     struct engine_start start = {.hold = true};
     const struct container_session session = {
         .flags = streams | MONITOR_ATTACH_LOSSLESS,
-        .begin = true,
+        .held = &start,
         .await_cleanup = settings_flag(host, "AutoRemove"),
         .pass_signals = wants_signals(context),
         .detach_keys = command_value(context->line, "detach-keys"),
@@ -209,6 +210,8 @@ static int run_run(struct cli_context *context, struct error *err)
         result = create(context, engine, settings, &container, err);
     if (result == 0)
         result = start(context, engine, settings, &container, err);
+    if (result < 0)
+        run_flags_explain(err);
     json_decref(settings);
     return result;
 }

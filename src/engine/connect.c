@@ -150,7 +150,6 @@ static int change_end(struct change *change, const struct network_attachment *at
     json_t *attributes = json_pack("{s:s, s:s, s:s}", "container", change->container.id, "name",
                                    change->network_name, "type", "bridge");
     engine_emit(change->engine, "network", action, change->network_id, attributes);
-    json_decref(attributes);
     return 0;
 }
 

@@ -1,6 +1,6 @@
 /* What the kernel remembers of published UDP ports. A flow of datagrams goes where its first one
- * went as long as it lasts: also to a container that is gone, or past one that has come. So flows to
- * a port are forgotten when it is published and when it is taken back. (TCP's connections end by
+ * went as long as it lasts: also to a container that is gone, or past one that has come. So flows
+ * to a port are forgotten when it is published and when it is taken back. (TCP's connections end by
  * themselves.) */
 #include <errno.h>
 #include <linux/netfilter/nfnetlink.h>
@@ -69,8 +69,7 @@ static int look_at_flow(const struct nlmsghdr *answer, void *context, struct err
         if (mnl_attr_get_type(attribute) != CTA_TUPLE_ORIG || length > TUPLE_SIZE ||
             !matches(search, attribute))
             continue;
-        search->found =
-            memory_resize(search->found, search->count + 1, sizeof *search->found);
+        search->found = memory_resize(search->found, search->count + 1, sizeof *search->found);
         struct flow *flow = &search->found[search->count++];
         flow->family = header->nfgen_family;
         flow->length = length;
@@ -94,8 +93,7 @@ static void forget(struct netlink *netlink, const struct search *search)
 {
     for (size_t i = 0; i < search->count; i++) {
         const struct flow *flow = &search->found[i];
-        struct nlmsghdr *message =
-            begin(netlink, IPCTNL_MSG_CT_DELETE, 0, ENOENT, flow->family);
+        struct nlmsghdr *message = begin(netlink, IPCTNL_MSG_CT_DELETE, 0, ENOENT, flow->family);
         mnl_attr_put(message, CTA_TUPLE_ORIG | NLA_F_NESTED, flow->length, flow->tuple);
         netlink_end(netlink, message);
         if (i % BATCH == BATCH - 1 || i + 1 == search->count)
@@ -113,8 +111,7 @@ void conntrack_forget(const struct network_port *ports, size_t count)
     /* A kernel that can't be asked of flows hasn't any, or only what the user must bear. */
     if (!any || netlink_open(&netlink, NETLINK_NETFILTER, NULL) < 0)
         return;
-    struct nlmsghdr *message =
-        begin(&netlink, IPCTNL_MSG_CT_GET, NLM_F_DUMP, 0, AF_UNSPEC);
+    struct nlmsghdr *message = begin(&netlink, IPCTNL_MSG_CT_GET, NLM_F_DUMP, 0, AF_UNSPEC);
     if (netlink_query(&netlink, message, look_at_flow, &search, NULL) == 0)
         forget(&netlink, &search);
     free(search.found);

@@ -146,8 +146,8 @@ static int bind_request(const struct hosts *hosts, const struct network_port *wa
     return code;
 }
 
-static int fail(struct networks *networks, const struct network_port *wanted, int code,
-                struct error *err)
+static int fail(struct networks *networks, const struct publication *publication,
+                const struct network_port *wanted, int code, struct error *err)
 {
     const char *protocol = network_protocol_name(wanted->protocol);
     const char *address = *wanted->host_address ? wanted->host_address : "0.0.0.0";
@@ -165,6 +165,11 @@ static int fail(struct networks *networks, const struct network_port *wanted, in
     if (wanted->host_first != wanted->host_last)
         return error_set(err, 0, "no port of %s:%d-%d/%s is free", address, wanted->host_first,
                          wanted->host_last, protocol);
+    for (size_t i = 0; i < publication->count; i++)
+        if (publication->ports[i].host_first == wanted->host_first &&
+            publication->ports[i].protocol == wanted->protocol)
+            return error_set(err, 0, "port %s:%d/%s is asked for twice", address,
+                             wanted->host_first, protocol);
     scope_statement sqlite3_stmt *row = database_prepare(
         networks->database, err,
         "SELECT c.name FROM network_port p JOIN network_container c ON c.id = p.container"
@@ -205,7 +210,7 @@ int publication_bind(struct networks *networks, const struct network_port *ports
             return -1;
         int code = bind_request(&hosts, wanted, &port, sockets);
         if (code != 0)
-            return fail(networks, wanted, code, err);
+            return fail(networks, publication, wanted, code, err);
         for (size_t j = 0; j < hosts.count; j++)
             add(publication, wanted, &hosts.addresses[j], port, sockets[j]);
     }

@@ -104,8 +104,9 @@ says() { [ "$("${@:2}" 2>/dev/null)" = "$1" ]; }
     hull start web
     wait_until 10 says 'hello from hull' get http://127.0.0.1:8080/
     run_hull run -d --name second -p 8080:80 nginx
-    equals 125 "$status"
-    contains 8080 "$stderr"
+    refused 125 "port 0.0.0.0:8080/tcp is published by container 'web'"
+    run_hull run --rm -p 8081:80 -p 8081:81 nginx
+    refused 125 'port 0.0.0.0:8081/tcp is asked for twice'
 }
 
 @test "redis keeps its data over kill, restart and rm, and its health is known" {
