@@ -61,9 +61,14 @@ int container_session_run(struct engine *engine, const struct engine_container *
         .detach_keys = session->detach_keys,
     };
     scope_close int connection = monitor_attach(container->run_directory, session->flags, err);
+    int begun = session->held && connection >= 0
+                    ? monitor_begin(container->run_directory, &failure, err)
+                    : 0;
+    if (session->held)
+        engine_start_release(session->held);
     if (connection < 0)
         return -1;
-    if (session->begin && monitor_begin(container->run_directory, &failure, err) < 0) {
+    if (begun < 0) {
         struct error ignored;
         *exit_status = failure.exit_code;
         monitor_await_end(connection, 10000, &ignored);

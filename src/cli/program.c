@@ -63,6 +63,8 @@ static const struct command_verb *const verbs[] = {
     &cli_system_check.command,
     &cli_system_df.command,
     &cli_system_prune.command,
+    &cli_system_service.command,
+    &cli_system_start.command,
     &cli_tag.command,
     &cli_top.command,
     &cli_unpause.command,

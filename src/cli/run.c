@@ -155,7 +155,7 @@ static int run_in_foreground(struct cli_context *context, struct engine *engine,
     struct engine_start start = {.hold = true};
     const struct container_session session = {
         .flags = streams | MONITOR_ATTACH_LOSSLESS,
-        .begin = true,
+        .held = &start,
         .await_cleanup = settings_flag(host, "AutoRemove"),
         .pass_signals = wants_signals(context),
         .detach_keys = command_value(context->line, "detach-keys"),

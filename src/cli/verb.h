@@ -71,6 +71,8 @@ extern const struct cli_verb cli_stop;
 extern const struct cli_verb cli_system_check;
 extern const struct cli_verb cli_system_df;
 extern const struct cli_verb cli_system_prune;
+extern const struct cli_verb cli_system_service;
+extern const struct cli_verb cli_system_start;
 extern const struct cli_verb cli_tag;
 extern const struct cli_verb cli_top;
 extern const struct cli_verb cli_unpause;

@@ -1,5 +1,6 @@
 #include "database/database.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -17,7 +18,13 @@
 static int fail(const struct database *database, struct error *err, const char *what)
 {
     int code = sqlite3_extended_errcode(database->handle);
+    int reason = (code & 0xff) == SQLITE_IOERR ? sqlite3_system_errno(database->handle) : 0;
     const char *hint = "";
+    /* To SQLite that is an error of input and output in some places. */
+    if ((code & 0xff) == SQLITE_FULL)
+        reason = ENOSPC;
+    if (reason == ENOSPC || reason == EDQUOT)
+        return error_set(err, reason, "database %s: can't %s", database->path, what);
     if ((code & 0xff) == SQLITE_CORRUPT || (code & 0xff) == SQLITE_NOTADB)
         hint = " (the file is damaged; restore it from a copy, or move it away to begin anew)";
     else if ((code & 0xff) == SQLITE_BUSY)
@@ -100,6 +107,34 @@ static int read_version(struct database *database, const char *module, int *vers
     int row = database_step(database, statement, err);
     *version = row == 1 ? sqlite3_column_int(statement, 0) : 0;
     return row < 0 ? -1 : 0;
+}
+
+/* The name of anything in it, which the caller frees; NULL: nothing. */
+static char *find_entry(const char *directory)
+{
+    scope_closedir DIR *stream = opendir(directory);
+    for (const struct dirent *entry; stream && (entry = readdir(stream));)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            return memory_copy_string(entry->d_name);
+    return NULL;
+}
+
+int database_refuse_loss(struct database *database, const char *module, const char *directory,
+                         struct error *err)
+{
+    int version;
+    if (read_version(database, module, &version, err) < 0)
+        return -1;
+    scope_free char *entry = version == 0 ? find_entry(directory) : NULL;
+    /* Again, after the look: another process may have made the tables, and then that. */
+    if (!entry || read_version(database, module, &version, err) < 0)
+        return entry ? -1 : 0;
+    if (version != 0)
+        return 0;
+    return error_set(err, 0,
+                     "database %s: it is new or empty, and %s holds what it knows nothing of "
+                     "(restore it from a copy, or move that directory away to begin anew)",
+                     database->path, directory);
 }
 
 int database_migrate(struct database *database, const struct database_schema *schema,

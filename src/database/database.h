@@ -41,6 +41,11 @@ void database_close(struct database *database);
 int database_migrate(struct database *database, const struct database_schema *schema,
                      struct error *err);
 
+/* Before the module's tables are made: fails if its directory, where it makes nothing before, holds
+ * something already, whose record was lost. */
+int database_refuse_loss(struct database *database, const char *module, const char *directory,
+                         struct error *err);
+
 /* From now on, as long as it is open, transactions needn't survive a power cut (they do survive the
  * end of any process): they don't wait for the disk. */
 void database_relax(struct database *database);

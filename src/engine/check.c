@@ -4,8 +4,11 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/scope.h"
@@ -74,8 +77,8 @@ static bool read_id(const char *name, const char *suffix, char id[ENGINE_ID_SIZE
 }
 
 /* Everything in the directory is named after a container. except: a name that isn't, or NULL. */
-static int check_entries(struct check *check, const char *directory, const char *suffix,
-                         const char *except, struct error *err)
+static int check_entries(struct check *check, const char *directory, const char *except,
+                         struct error *err)
 {
     scope_closedir DIR *stream = opendir(directory);
     if (!stream)
@@ -84,8 +87,43 @@ static int check_entries(struct check *check, const char *directory, const char 
         const char *name = entry->d_name;
         if (name[0] == '.' || (except && strcmp(name, except) == 0))
             continue;
-        char id[ENGINE_ID_SIZE];
-        int owned = read_id(name, suffix, id) ? is_owned(check, id, err) : 0;
+        int owned = engine_is_id(name) ? is_owned(check, name, err) : 0;
+        if (owned < 0)
+            return -1;
+        if (!owned)
+            check_found(check, "%s/%s belongs to no container", directory, name);
+    }
+    return 0;
+}
+
+/* Whether a file of that number is there: INODE.start is the socket of what has that. */
+static bool has_inode(const char *directory, unsigned long long inode)
+{
+    struct stat status;
+    scope_closedir DIR *stream = opendir(directory);
+    for (const struct dirent *entry; stream && (entry = readdir(stream));)
+        if (fstatat(dirfd(stream), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+            status.st_ino == inode)
+            return true;
+    return false;
+}
+
+/* The runtime's. */
+static int check_states(struct check *check, struct error *err)
+{
+    const char *directory = check->engine->runtime_root;
+    scope_closedir DIR *stream = opendir(directory);
+    if (!stream)
+        return errno == ENOENT ? 0 : error_set(err, errno, "can't read %s", directory);
+    for (const struct dirent *entry; (entry = readdir(stream));) {
+        char id[ENGINE_ID_SIZE], *end;
+        const char *name = entry->d_name;
+        unsigned long long inode = strtoull(name, &end, 10);
+        if (name[0] == '.')
+            continue;
+        int owned = read_id(name, RUNTIME_STATE_SUFFIX, id) ? is_owned(check, id, err)
+                    : strcmp(end, ".start") == 0            ? has_inode(directory, inode)
+                                                            : 0;
         if (owned < 0)
             return -1;
         if (!owned)
@@ -107,10 +145,10 @@ static int check_directories(struct check *check, struct error *err)
     struct engine *engine = check->engine;
     scope_free char *run_directories = memory_format("%s/containers", engine->run_root);
     if (engine_draft_each(engine, note_draft, check, err) < 0 ||
-        check_entries(check, engine->containers, "", "skeleton", err) < 0 ||
-        check_entries(check, run_directories, "", NULL, err) < 0)
+        check_entries(check, engine->containers, "skeleton", err) < 0 ||
+        check_entries(check, run_directories, NULL, err) < 0)
         return -1;
-    return check_entries(check, engine->runtime_root, RUNTIME_STATE_SUFFIX, NULL, err);
+    return check_states(check, err);
 }
 
 static int check_leases(struct check *check, struct error *err)

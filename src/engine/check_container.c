@@ -88,6 +88,9 @@ static void check_status(struct check *check, const struct engine_container *con
         check_found(check, "container %s has lost its monitor", container->name);
     else if (engine_is_up(&status))
         check_running(check, container, &status);
+    else if (status.state == MONITOR_CREATED && status.monitor != 0)
+        check_found(check, "container %s waits to begin, and who started it is gone",
+                    container->name);
     else if (!monitor_is_alive(container->run_directory))
         check_stopped(check, container, &status);
     monitor_status_release(&status);

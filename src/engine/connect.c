@@ -1,8 +1,11 @@
 /* One more or one less network for a container: noted in its settings, for the next start, and done
  * at once if it runs. */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/file.h"
 #include "base/scope.h"
 #include "engine/attach.h"
 #include "engine/settings_internal.h"
@@ -117,10 +120,31 @@ static int change_begin(struct change *change, const struct engine_container *co
     return 0;
 }
 
+/* The container has mounts of these very files: they are written over, not replaced. */
+static int overwrite(const char *directory, const char *name, const char *text, struct error *err)
+{
+    scope_free char *path = memory_format("%s/%s", directory, name);
+    scope_close int fd = text ? open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
+    if (!text)
+        return 0;
+    if (fd < 0 || file_write_all(fd, text, strlen(text)) < 0 ||
+        ftruncate(fd, (off_t)strlen(text)) < 0)
+        return error_set(err, errno, "can't write %s", path);
+    return 0;
+}
+
+static int rewrite_files(const struct engine_container *container,
+                         const struct network_attachment *attachment, struct error *err)
+{
+    if (overwrite(container->run_directory, "hosts", attachment->hosts, err) < 0)
+        return -1;
+    return overwrite(container->run_directory, "resolv.conf", attachment->resolv_conf, err);
+}
+
 static int change_end(struct change *change, const struct network_attachment *attachment,
                       const char *action, struct error *err)
 {
-    if ((change->is_up && engine_network_write_files(&change->container, attachment, err) < 0) ||
+    if ((change->is_up && rewrite_files(&change->container, attachment, err) < 0) ||
         engine_row_set_settings(change->engine, &change->container, err) < 0)
         return -1;
     json_t *attributes = json_pack("{s:s, s:s, s:s}", "container", change->container.id, "name",

@@ -19,11 +19,24 @@ static char *make_absolute(const char *path)
     return memory_format("%s/%s", here, path);
 }
 
+static int open_with_room(struct engine *engine, struct error *err)
+{
+    struct error why = {0};
+    engine_room_keep(engine);
+    if (database_open_root(&engine->database, engine->root, &why) == 0 ||
+        (engine_room_make(engine, &why) &&
+         database_open_root(&engine->database, engine->root, &why) == 0))
+        return 0;
+    if (err)
+        *err = why;
+    return -1;
+}
+
 static int open_database(struct engine *engine, struct error *err)
 {
     if (file_make_directories(engine->containers, 0711, err) < 0 ||
-        file_make_directories(engine->run_root, 0711, err) < 0 ||
-        database_open_root(&engine->database, engine->root, err) < 0)
+        file_make_directories(engine->run_root, 0711, err) < 0 || open_with_room(engine, err) < 0 ||
+        database_refuse_loss(&engine->database, engine_schema.module, engine->containers, err) < 0)
         return -1;
     return database_migrate(&engine->database, &engine_schema, err);
 }

@@ -107,13 +107,18 @@ int engine_create(struct engine *engine, const json_t *settings, struct engine_c
 
 /* How a start goes wrong: docker's exit codes 125, 126, 127. */
 struct engine_start {
-    bool hold;                    /* don't begin: the caller attaches and calls monitor_begin() */
+    /* Don't begin: the caller attaches, calls monitor_begin(), and then engine_start_release(). If
+     * it is killed before, the container counts as one that wasn't started. */
+    bool hold;
+    int lock;                     /* of a container that was started with hold; else -1 */
     unsigned short rows, columns; /* of the terminal, or 0 */
     struct monitor_failure failure;
 };
 /* Starts one that doesn't run; of one that does nothing happens (returns 1). */
 int engine_start(struct engine *engine, const struct engine_container *container,
                  struct engine_start *start, struct error *err);
+/* Lets others work on the container that was started with hold; does nothing if that is done. */
+void engine_start_release(struct engine_start *start);
 
 /* As monitor_stop() and so on. Stopping one that doesn't run does nothing, restarting starts it;
  * for the others that is an error. A SIGKILL returns once the program has ended. */
@@ -152,8 +157,6 @@ json_t *engine_inspect(struct engine *engine, const struct engine_container *con
                        struct error *err);
 /* The bytes that its upper directory takes. */
 int64_t engine_size(const struct engine_container *container);
-/* Those of any directory; 0 if it isn't there. */
-int64_t engine_measure(const char *directory);
 
 /* One more or one less network (network/network.h), at once if the container runs, and from the
  * next start on. */

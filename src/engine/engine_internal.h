@@ -55,6 +55,13 @@ int engine_draft_each(struct engine *engine,
  * ENOENT if the container is gone, with EAGAIN if try is set and somebody else has it. */
 int engine_lock(const struct engine_container *container, bool try, struct error *err);
 
+/* ---- Room on a full disk (room.c) ---- */
+
+/* Reserves some, unless that is done or there is none. */
+void engine_room_keep(const struct engine *engine);
+/* Gives the reserve back if that is why something failed: true if it may be tried again. */
+bool engine_room_make(const struct engine *engine, const struct error *why);
+
 /* ---- What is left over (reconcile.c) ---- */
 
 bool engine_is_id(const char *text);

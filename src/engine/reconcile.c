@@ -161,7 +161,8 @@ static int settle_container(struct engine *engine, const struct engine_container
     struct monitor_status status = {0};
     struct engine_start start = {0};
     const struct engine_removal removal = {.volumes = true};
-    if (engine_status(engine, container, &status, err) < 0)
+    if (engine_end_waiting(container, err) < 0 ||
+        engine_status(engine, container, &status, err) < 0)
         return -1;
     bool is_over = !engine_is_up(&status) && status.state != MONITOR_CREATED;
     bool is_wanted = boot && wants_start(container, &status);

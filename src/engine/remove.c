@@ -21,11 +21,12 @@ int engine_give_back(struct engine *engine, const char *id, struct error *err)
     if (!volumes || network_detach(networks, id, err) < 0 || volume_unmount(volumes, id, err) < 0)
         return -1;
     engine_drop_shm(run_directory);
+    engine_userns_drop(run_directory);
     return 0;
 }
 
 /* In this order, so that whatever is left still has a directory by which it is found. */
-int engine_erase(struct engine *engine, const char *id, bool anonymous_volumes, struct error *err)
+static int erase(struct engine *engine, const char *id, bool anonymous_volumes, struct error *err)
 {
     struct image_store *images = engine_images(engine, err);
     struct volume_store *volumes = engine_volumes(engine, err);
@@ -43,6 +44,28 @@ int engine_erase(struct engine *engine, const char *id, bool anonymous_volumes, 
     return remove_tree(containers, id, NULL, err);
 }
 
+int engine_erase(struct engine *engine, const char *id, bool anonymous_volumes, struct error *err)
+{
+    struct error why = {0};
+    if (erase(engine, id, anonymous_volumes, &why) == 0 ||
+        (engine_room_make(engine, &why) && erase(engine, id, anonymous_volumes, &why) == 0))
+        return 0;
+    if (err)
+        *err = why;
+    return -1;
+}
+
+static int delete_row(struct engine *engine, const char *id, struct error *err)
+{
+    struct error why = {0};
+    if (engine_row_delete(engine, id, &why) == 0 ||
+        (engine_room_make(engine, &why) && engine_row_delete(engine, id, &why) == 0))
+        return 0;
+    if (err)
+        *err = why;
+    return -1;
+}
+
 int engine_remove_locked(struct engine *engine, const struct engine_container *container,
                          bool anonymous_volumes, struct error *err)
 {
@@ -50,7 +73,7 @@ int engine_remove_locked(struct engine *engine, const struct engine_container *c
     struct error why;
     if (settings_flag(engine_host_config(container), "AutoRemove"))
         database_relax(&engine->database);
-    if (engine_row_delete(engine, container->id, err) < 0) {
+    if (delete_row(engine, container->id, err) < 0) {
         json_decref(attributes);
         return -1;
     }

@@ -173,8 +173,10 @@ static int collect_documents(struct image_store *store, struct error *err)
 
 void store_collect_rest(struct image_store *store)
 {
+    scope_close int trash = -1;
     {
         scope_close int lock = store_lock(store, STORE_LOCK_EXCLUSIVE, NULL);
+        trash = store_hold_trash(store);
         json_t *index = lock < 0 ? NULL : store_index_read(store, NULL);
         if (index)
             store_collect(store, index, false, NULL, NULL);

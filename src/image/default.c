@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <spawn.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -236,6 +237,16 @@ static int make_image(struct image_store *store, struct image_lease *lease, int 
     return status;
 }
 
+/* Of many commands that need it at the same time, one makes it and the others wait for that. */
+static int lock_making(const struct image_store *store, struct error *err)
+{
+    scope_close int fd = openat(store->fd, "unpack", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    while (fd >= 0 && flock(fd, LOCK_EX) < 0)
+        if (errno != EINTR)
+            return error_set(err, errno, "can't lock the image store");
+    return fd >= 0 ? scope_take_fd(&fd) : error_set(err, errno, "can't open the image store");
+}
+
 int image_make_default(struct image_store *store, struct image *image, struct error *err)
 {
     const char *path;
@@ -243,6 +254,10 @@ int image_make_default(struct image_store *store, struct image *image, struct er
     scope_close int program = open_program(&path);
     if (program < 0)
         return 0;
+    scope_close int lock = lock_making(store, err);
+    int found = lock < 0 ? -1 : image_find(store, "busybox:latest", image, err);
+    if (found != 0)
+        return found;
     scope_image_lease struct image_lease *lease = NULL;
     if (fstat(program, &status) < 0 || image_lease_begin(store, &lease, err) < 0)
         return error_wrap(err, "can't make the busybox image");

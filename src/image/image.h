@@ -210,6 +210,11 @@ int image_lease_take(struct image_store *store, const char *owner, const char *l
                      const struct image *image, struct error *err);
 int image_lease_release(struct image_store *store, const char *owner, struct error *err);
 
+/* image_find() of the image that the owner's lease holds, also when it was removed by force and is
+ * in no list any more. */
+int image_find_held(struct image_store *store, const char *owner, const char *id,
+                    struct image *image, struct error *err);
+
 struct image_lease_holder {
     char *owner, *label;
     char image[IMAGE_DIGEST_SIZE]; /* id */

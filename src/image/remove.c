@@ -205,8 +205,10 @@ int image_remove(struct image_store *store, const char *text, bool force,
 {
     int status = -1;
     struct holders holders = {0};
+    scope_close int trash = -1;
     {
         scope_close int lock = store_lock(store, STORE_LOCK_EXCLUSIVE, err);
+        trash = lock < 0 ? -1 : store_hold_trash(store);
         json_t *index = lock < 0 ? NULL : store_index_read(store, err);
         if (index && image_lease_list(store, &holders.list, &holders.count, err) == 0)
             status = remove_locked(store, index, text, force, &holders, removal, err);
@@ -219,8 +221,10 @@ int image_remove(struct image_store *store, const char *text, bool force,
     return 0;
 }
 
+/* held: the blobs of leases, of running processes too: an image that is being loaded is entered
+ * before it is named. */
 static void prune_images(struct image_store *store, json_t *index,
-                         const struct image_prune_options *options, const struct holders *holders,
+                         const struct image_prune_options *options, const struct store_set *held,
                          struct image_removal *removal)
 {
     scope_image_list struct image_list list = {0};
@@ -228,7 +232,7 @@ static void prune_images(struct image_store *store, json_t *index,
     store_index_list(store, index, &list);
     for (size_t i = 0; i < list.count; i++) {
         const struct image *image = &list.images[i];
-        if ((image->name_count && !options->all) || find_holder(holders, image->id) ||
+        if ((image->name_count && !options->all) || store_set_has(held, image->manifest_digest) ||
             (options->wanted && !options->wanted(image, options->context)))
             continue;
         for (size_t j = 0; j < image->name_count; j++)
@@ -243,12 +247,18 @@ static void prune_images(struct image_store *store, json_t *index,
 }
 
 static int prune_locked(struct image_store *store, json_t *index,
-                        const struct image_prune_options *options, const struct holders *holders,
-                        struct image_removal *removal, struct error *err)
+                        const struct image_prune_options *options, struct image_removal *removal,
+                        struct error *err)
 {
     size_t before = removal->deleted_count;
-    if (options)
-        prune_images(store, index, options, holders, removal);
+    struct store_set held = {0}, layers = {0};
+    int status = options ? store_lease_roots(store, false, &held, &layers, err) : 0;
+    if (options && status == 0)
+        prune_images(store, index, options, &held, removal);
+    json_decref(held.members);
+    json_decref(layers.members);
+    if (status < 0)
+        return -1;
     if (removal->deleted_count > before && store_index_write(store, index, err) < 0)
         return -1;
     if (store_collect(store, index, true, removal, err) < 0)
@@ -260,15 +270,15 @@ int image_prune(struct image_store *store, const struct image_prune_options *opt
                 struct image_removal *removal, struct error *err)
 {
     int status = -1;
-    struct holders holders = {0};
+    scope_close int trash = -1;
     {
         scope_close int lock = store_lock(store, STORE_LOCK_EXCLUSIVE, err);
+        trash = lock < 0 ? -1 : store_hold_trash(store);
         json_t *index = lock < 0 ? NULL : store_index_read(store, err);
-        if (index && image_lease_list(store, &holders.list, &holders.count, err) == 0)
-            status = prune_locked(store, index, options, &holders, removal, err);
+        if (index)
+            status = prune_locked(store, index, options, removal, err);
         json_decref(index);
     }
-    image_lease_holders_free(holders.list, holders.count);
     if (status < 0 || store_empty_trash(store, err) < 0)
         return -1;
     store_make_reserve(store);

@@ -229,6 +229,7 @@ static int make(struct attach *attach, struct error *err)
     if (publication_start(networks, &attach->container, &attach->publication, err) < 0 ||
         rules_update(networks, err) < 0)
         return -1;
+    conntrack_forget(container->ports, container->port_count);
     /* Here libnftables is loaded anyway. */
     if (!attach->records[0].internal)
         foreign_warn(networks, attach->records[0].interface);

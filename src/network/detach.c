@@ -83,7 +83,12 @@ static int detach(struct networks *networks, const char *id, struct error *err)
         return -1;
     if (network_uses_resolver(networks, &container) && resolver_update(networks, err) < 0)
         return -1;
-    return had_ports && !networks->rootless ? rules_update(networks, err) : 0;
+    if (!had_ports || networks->rootless)
+        return 0;
+    if (rules_update(networks, err) < 0)
+        return -1;
+    conntrack_forget(container.ports, container.port_count);
+    return 0;
 }
 
 int network_detach(struct networks *networks, const char *container_id, struct error *err)

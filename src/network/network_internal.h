@@ -199,7 +199,8 @@ int network_fact_read(struct networks *networks, const char *key, char value[64]
 int network_fact_write(struct networks *networks, const char *key, const char *value,
                        struct error *err);
 
-/* Rules of hull drop what the host didn't forward before hull turned forwarding on. */
+/* Rules of hull drop what the host didn't forward before hull turned forwarding on: what passes
+ * from one interface to another and neither is a bridge. */
 #define FACT_GUARD4 "forward-guard4"
 #define FACT_GUARD6 "forward-guard6"
 
@@ -224,6 +225,9 @@ int rules_are_current(struct networks *networks, const struct network_record *ne
 int rules_run(const char *commands, struct error *err);
 /* Runs one that prints; the caller frees *text. */
 int rules_list(const char *command, char **text, struct error *err);
+
+/* Forgets the kernel's flows of datagrams to published ports (conntrack.c). */
+void conntrack_forget(const struct network_port *ports, size_t count);
 
 /* Warns of firewalls that will drop what passes through the interface (foreign.c). */
 void foreign_warn(struct networks *networks, const char *interface);

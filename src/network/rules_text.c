@@ -177,10 +177,12 @@ static void write_forward(FILE *out, const struct network_record *networks, size
                     networks[i].interface, networks[i].interface, networks[i].interface,
                     networks[i].interface);
     }
+    /* Other engines' bridges count on forwarding too, and have rules of their own. */
+    static const char guard[] = "meta iifkind != \"bridge\" meta oifkind != \"bridge\" drop";
     if (guard4)
-        fprintf(out, "meta nfproto ipv4 iifname != @bridges oifname != @bridges drop\n");
+        fprintf(out, "meta nfproto ipv4 %s\n", guard);
     if (guard6)
-        fprintf(out, "meta nfproto ipv6 iifname != @bridges oifname != @bridges drop\n");
+        fprintf(out, "meta nfproto ipv6 %s\n", guard);
     fprintf(out, "}\n");
 }
 
@@ -200,8 +202,8 @@ static int write_table(FILE *out, struct networks *networks, const struct networ
     /* route_localnet at the bridges is for answers only. */
     fprintf(out, "chain raw {\n"
                  "type filter hook prerouting priority raw; policy accept;\n"
-                 "iifname @bridges ip daddr 127.0.0.0/8 drop\n"
-                 "iifname @bridges ip saddr 127.0.0.0/8 drop\n"
+                 "ip daddr 127.0.0.0/8 iifname @bridges drop\n"
+                 "ip saddr 127.0.0.0/8 iifname @bridges drop\n"
                  "}\n");
     write_nat(out);
     write_masquerade(out, records, count);

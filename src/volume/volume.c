@@ -32,7 +32,8 @@ int volume_open(struct volume_store *store, struct database *database, const cha
                 struct error *err)
 {
     *store = (struct volume_store){.database = database};
-    if (database_migrate(database, &schema, err) < 0)
+    if (database_refuse_loss(database, schema.module, root, err) < 0 ||
+        database_migrate(database, &schema, err) < 0)
         return -1;
     store->root = memory_copy_string(root);
     return 0;

@@ -76,7 +76,7 @@ kill_one() { # KIND DELAY
 kill_round() {
     local words command delay
     choose_command
-    random 130
+    random 60
     delay=$chosen
     what="hull ${words[*]}: $victim killed after $delay ms"
     nsenter --net="/run/netns/$net" "$HULL" --root "$root" --run-root "$run_root" "${words[@]}" \
@@ -94,8 +94,15 @@ kill_round() {
     # Nobody waits for ever for what was killed.
     wait_until 40 [ ! -d "/proc/$command" ] || return 1
     wait "$command" || true
-    wait_until 20 is_quiet || return 1
+    # The first ends what waits to be begun; what works on for who was killed may leave some more.
     hull system check --quick --repair || return 1
+    wait_until 20 is_quiet || return 1
+    # Stopped containers, and so most of what there is to work on, go with the one.
+    if [ $((RANDOM % 4)) = 0 ]; then
+        hull system prune --force >/dev/null || return 1
+    else
+        hull system check --quick --repair || return 1
+    fi
     hull system check --quick || return 1
     is_state keeper running || return 1
 }
@@ -115,7 +122,7 @@ walk() { # VICTIM ROUNDS
     RANDOM=${HULL_SEED:-1}
     [ -z "${HULL_LONG:-}" ] || rounds=$((rounds * 13))
     hull network create net
-    hull run -d --name keeper --restart always -v kept:/kept busybox sh -c 'echo x >>/kept/starts; exec sleep 1000'
+    hull run -d --name keeper --network net --restart always -v kept:/kept busybox sh -c 'echo x >>/kept/starts; exec sleep 1000'
     for round in $(seq "$rounds"); do
         kill_round || {
             echo "round $round of seed ${HULL_SEED:-1}" >&2
@@ -158,6 +165,10 @@ walk() { # VICTIM ROUNDS
         pause_for "$delay"
         kill -KILL "$command" 2>/dev/null || true
         wait "$command" || true
+        [ ! -d "$root" ] || hull system check --repair || {
+            echo "round $round: killed after $delay ms" >&2
+            return 1
+        }
         wait_until 20 is_quiet
         [ ! -d "$root" ] || hull system check --repair || {
             echo "round $round: killed after $delay ms" >&2

@@ -85,7 +85,9 @@ remove_host() {
     ip netns delete "$net"
 }
 
-teardown() {
+teardown_hull() {
     remove_all
     remove_host
 }
+
+teardown() { teardown_hull; }

@@ -201,9 +201,11 @@ killed_at_each() {
     is_sound
 }
 
-@test "several may load, import, remove and prune at the same time" {
-    import_image kept:1 kept
-    pids=()
+# One round of the following: everybody begins with a store that has only kept:1.
+in_company() {
+    local i pid pids=()
+    rm -rf "$root" load.? import.? prune.? noise
+    import_image kept:1 kept >/dev/null
     for i in 1 2; do
         hull load -i "$FILES/images.tar" >"load.$i" 2>&1 3>&- &
         pids+=($!)
@@ -214,10 +216,11 @@ killed_at_each() {
     done
     for i in $(seq 5); do
         hull tag kept:1 "tagged:$i"
-        hull images 2>>noise
+        hull system check --quick >>noise 2>&1
+        hull images >/dev/null 2>>noise
         hull image inspect one:1 kept:1 2>&1 | grep -v 'no such image: one:1' | grep hull: >>noise || true
-        hull rmi "tagged:$i"
-    done >/dev/null
+        hull rmi "tagged:$i" >/dev/null
+    done
     for pid in "${pids[@]}"; do
         wait "$pid" || {
             head load.? import.? prune.?
@@ -226,10 +229,20 @@ killed_at_each() {
     done
     equals '' "$(cat noise)"
     equals 'Loaded image: one:1' "$(head -n 1 load.1)"
-    for name in kept:1 one:1 two:1 two:2 import:1 import:2; do
-        layer=$(field "$name" '{{.GraphDriver.Data.LowerDir}}')
-        [ -d "$layer" ]
+    for i in kept:1 one:1 two:1 two:2 import:1 import:2; do
+        [ -d "$(field "$i" '{{.GraphDriver.Data.LowerDir}}')" ]
     done
     equals 200 "$(find "$(field two:1 '{{.GraphDriver.Data.LowerDir}}')/some/where" -type f | wc -l)"
     is_sound
+}
+
+@test "several may load, import, remove, prune, list and check at the same time" {
+    rounds=2
+    [ -z "${HULL_LONG:-}" ] || rounds=50
+    for ((round = 0; round < rounds; round++)); do
+        in_company || {
+            echo "round $round"
+            return 1
+        }
+    done
 }

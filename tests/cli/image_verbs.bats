@@ -254,7 +254,7 @@ teardown() { [ -z "${mine:-}" ] || rm -rf "$mine"; }
     equals 0 "$status"
     run hull system check
     failed_with 1 "blob ${blob##*/} is damaged"
-    [[ $output == *'the image store has 1 fault'* ]]
+    [[ $output == *'1 fault found'* ]]
     hull rmi a
     is_sound
 }

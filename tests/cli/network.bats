@@ -27,7 +27,7 @@ load network
     get on_host -- "http://$address/"
 }
 
-@test "forwarding that hull turned on is for its bridges alone" {
+@test "forwarding that hull turned on is for bridges alone" {
     on_host sysctl -qw net.ipv4.ip_forward=0
     in_background unshare --net sleep 600
     third=${started[-1]}
@@ -123,6 +123,41 @@ s.settimeout(0.5)
 s.connect((sys.argv[1], 5353))
 s.send(b"hello")
 assert s.recv(100) == b"HELLO"' "$2" 2>/dev/null
+}
+
+@test "a published UDP port moves to another container under a client that never pauses" {
+    answer_udp() { # ID TEXT
+        in_background in_container "$1" python3 -c '
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("0.0.0.0", 53))
+while True:
+    data, who = s.recvfrom(100)
+    s.sendto(sys.argv[1].encode(), who)' "$2"
+    }
+    in_background in_world python3 -u -c '
+import socket, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(0.05)
+s.connect(("203.0.113.1", 5353))
+while True:
+    try:
+        s.send(b"?")
+        print(s.recv(100).decode())
+    except OSError:
+        print("silence")
+    time.sleep(0.01)'
+    hears() { tail -n 3 "$BATS_TEST_TMPDIR/background" | grep -qx "$1"; }
+    wait_until 10 hears silence
+    client attach "$a" -p 5353:53/udp
+    answer_udp "$a" first
+    wait_until 10 hears first
+    client detach "$a"
+    client attach "$b" -p 5353:53/udp
+    answer_udp "$b" second
+    wait_until 10 hears second
+    client detach "$b"
+    wait_until 10 hears silence
 }
 
 @test "much data passes hull-port whole, and each end is told of the other's" {

@@ -284,6 +284,13 @@ static void what_a_container_holds_is_not_removed(void **state)
     assert_int_equal(count_images(), 0);
     assert_int_equal(image_layers(fixture.store, &image, &layers, &fixture.err), 0);
     assert_int_equal(access(layers.directories[0], F_OK), 0);
+    scope_image struct image held = {0};
+    assert_int_equal(image_find_held(fixture.store, "0123456789abcdef", id, &held, &fixture.err),
+                     1);
+    assert_string_equal(held.id, id);
+    assert_int_equal(held.name_count, 0);
+    image_release(&held);
+    assert_int_equal(image_find_held(fixture.store, "another", id, &held, &fixture.err), 0);
     assert_sound();
     fixture_open_store();
     struct image_lease_holder *holders;
@@ -340,6 +347,30 @@ static void pruning_takes_what_nobody_uses(void **state)
     assert_sound();
 }
 
+/* As a load does, which names an image when it is there. */
+static void an_image_that_is_not_named_yet_is_not_pruned(void **state)
+{
+    (void)state;
+    const struct image_prune_options dangling = {0};
+    const char *id = fixture_make_image(NULL, "one");
+    scope_image struct image image = {0};
+    scope_image_removal struct image_removal removal = {0};
+    struct image_lease *lease;
+    assert_int_equal(image_find(fixture.store, id, &image, &fixture.err), 1);
+    size_t length;
+    scope_free char *manifest = image_blob_read(fixture.store, image.manifest_digest,
+                                                IMAGE_MANIFEST_LIMIT, &length, &fixture.err);
+    assert_int_equal(image_lease_begin(fixture.store, &lease, &fixture.err), 0);
+    assert_int_equal(image_add_manifest(fixture.store, lease, manifest, length, "", NULL, NULL,
+                                        NULL, &fixture.err),
+                     0);
+    assert_int_equal(image_prune(fixture.store, &dangling, &removal, &fixture.err), 0);
+    assert_string_equal(find(id), id);
+    image_lease_end(lease);
+    assert_int_equal(image_prune(fixture.store, &dangling, &removal, &fixture.err), 0);
+    assert_string_equal(find(id), "");
+}
+
 static void a_history_may_tell_more_or_less_than_there_is(void **state)
 {
     (void)state;
@@ -380,6 +411,7 @@ int main(void)
         CASE(removal_by_digest_takes_the_digest_first),
         CASE(what_a_container_holds_is_not_removed),
         CASE(pruning_takes_what_nobody_uses),
+        CASE(an_image_that_is_not_named_yet_is_not_pruned),
         CASE(a_history_may_tell_more_or_less_than_there_is),
 #undef CASE
     };
