@@ -154,7 +154,11 @@ static pid_t find_keeper(int directory)
     scope_free char *text = file_read_all(directory, "namespace", 64, NULL, NULL);
     if (!text || sscanf(text, "%d %llu", &pid, &start) != 2 || pid <= 1)
         return 0;
-    return status_start_time(pid) == start ? pid : 0;
+    /* One that was killed may still be there, until its parent asks, but has no namespaces. */
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/ns/mnt", pid);
+    scope_close int namespace = open(path, O_RDONLY | O_CLOEXEC);
+    return namespace >= 0 && status_start_time(pid) == start ? pid : 0;
 }
 
 /* ---- Entering ---- */

@@ -138,6 +138,10 @@ static int run(const char *const *argv, struct error *err)
         return error_set(err, 0,
                          "can't execute pasta, which the network of users other than root needs "
                          "(install passt, or use --network none or host)");
+    if (access("/dev/net/tun", R_OK | W_OK) < 0)
+        return error_set(err, errno,
+                         "pasta can't open /dev/net/tun (an administrator can allow it: chmod 666 "
+                         "/dev/net/tun; or use --network none or host)");
     return error_set(err, 0, "pasta failed: %s", output ? find_reason(output) : "");
 }
 
