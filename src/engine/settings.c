@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -73,6 +74,19 @@ static bool is_number_list(const char *text)
     return true;
 }
 
+/* The highest of a list such as 0-3,5. */
+static unsigned long find_highest(const char *text)
+{
+    unsigned long highest = 0;
+    while (*text) {
+        char *end;
+        unsigned long number = strtoul(text, &end, 10);
+        highest = number > highest ? number : highest;
+        text = *end ? end + 1 : end;
+    }
+    return highest;
+}
+
 static int check_processors(const json_t *host, struct error *err)
 {
     int64_t nano = settings_integer(host, "NanoCpus"), period = settings_integer(host, "CpuPeriod");
@@ -97,6 +111,10 @@ static int check_processors(const json_t *host, struct error *err)
         if (!is_number_list(settings_text(host, lists[i])))
             return error_set(err, 0, "HostConfig.%s: '%.64s' is no list such as 0-3,5", lists[i],
                              settings_text(host, lists[i]));
+    count = sysconf(_SC_NPROCESSORS_CONF);
+    if (count > 0 && find_highest(settings_text(host, "CpusetCpus")) >= (unsigned long)count)
+        return error_set(err, 0, "HostConfig.CpusetCpus: '%.64s': this machine's are 0-%ld",
+                         settings_text(host, "CpusetCpus"), count - 1);
     return 0;
 }
 

@@ -78,6 +78,7 @@ remove_all() {
 
 # The network namespace, and what is mounted for it.
 remove_host() {
+    [ -n "${net:-}" ] || return 0 # `ip netns delete ""` unmounts the namespaces of all
     local mounted
     for mounted in $(awk -v below="$run_root/" 'index($2, below) == 1 {print $2}' /proc/self/mounts | sort -r); do
         umount --lazy "$mounted"

@@ -81,6 +81,8 @@ load hull
     refused 125 "did you mean '--memory'"
     run_hull run --cpus 1000 busybox true
     refused 125 '--cpus: this machine has'
+    run_hull run --cpuset-cpus 0,8191 busybox true
+    refused 125 "--cpuset-cpus: '0,8191': this machine's are 0-"
     run_hull create --log-opt max-size=x busybox true
     refused 1 "--log-opt max-size: 'x'"
     run_hull run --pull never Busybox true

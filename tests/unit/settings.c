@@ -53,7 +53,7 @@ static void what_is_right_is_accepted(void **state)
         "",
         ", 'HostConfig': null, 'Cmd': null",
         ", 'HostConfig': {'Memory': 6291456, 'MemorySwap': 6291456, 'MemorySwappiness': -1}",
-        ", 'HostConfig': {'NanoCpus': 500000000, 'CpusetCpus': '0-1,1', 'ConsoleSize': [24, 80]}",
+        ", 'HostConfig': {'NanoCpus': 500000000, 'CpusetCpus': '0-0,0', 'ConsoleSize': [24, 80]}",
         ", 'HostConfig': {'CpuPeriod': 100000, 'CpuQuota': 50000, 'BlkioWeight': 10}",
         ", 'HostConfig': {'NetworkMode': 'container:x', 'IpcMode': 'container:x'}",
         ", 'HostConfig': {'RestartPolicy': {'Name': 'on-failure', 'MaximumRetryCount': 3}}",
