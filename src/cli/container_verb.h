@@ -38,7 +38,7 @@ int container_verb_signal(const struct cli_context *context, const char *flag, i
 /* A foreground `run`, `start` or `attach`: passes data between the terminal and the container until
  * that ends or the user detaches. */
 struct container_session {
-    int flags;          /* MONITOR_ATTACH_* */
+    int flags; /* MONITOR_ATTACH_* */
     /* With it it was started to be held, and begins once we are attached; or NULL. */
     struct engine_start *held;
     bool await_cleanup; /* of --rm: wait until it is gone */

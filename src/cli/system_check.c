@@ -8,8 +8,9 @@
 
 static const struct command_flag flags[] = {
     {.name = "quick", .help = "don't read the blobs to verify their digests"},
-    {.name = "repair", .help = "first remove what killed commands left, and end what lost its "
-                               "monitor, as 'hull system prune' does"},
+    {.name = "repair",
+     .help = "first remove what killed commands left, and end what lost its "
+             "monitor, as 'hull system prune' does"},
     {0},
 };
 
@@ -55,8 +56,7 @@ static int check_all(struct cli_context *context, struct error *err)
     if (container_verb_open(context, &engine, err) < 0)
         return -1;
     struct image_store *images = engine_images(engine, err);
-    if (!images ||
-        (command_given(context->line, "repair") && repair(engine, images, err) < 0))
+    if (!images || (command_given(context->line, "repair") && repair(engine, images, err) < 0))
         return -1;
     int faults = check_images(context, images, err);
     int others = faults < 0 ? -1 : check_engine(engine, err);

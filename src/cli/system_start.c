@@ -4,8 +4,7 @@
 static int run_system_start(struct cli_context *context, struct error *err)
 {
     scope_engine struct engine *engine = NULL;
-    if (container_verb_open(context, &engine, err) == 0 &&
-        engine_reconcile(engine, true, err) == 0)
+    if (container_verb_open(context, &engine, err) == 0 && engine_reconcile(engine, true, err) == 0)
         return 0;
     context->exit_status = 1;
     return -1;

@@ -122,8 +122,8 @@ static int check_states(struct check *check, struct error *err)
         if (name[0] == '.')
             continue;
         int owned = read_id(name, RUNTIME_STATE_SUFFIX, id) ? is_owned(check, id, err)
-                    : strcmp(end, ".start") == 0    ? has_inode(directory, inode)
-                                                    : 0;
+                    : strcmp(end, ".start") == 0            ? has_inode(directory, inode)
+                                                            : 0;
         if (owned < 0)
             return -1;
         if (!owned)

@@ -72,8 +72,7 @@ static void check_running(struct check *check, const struct engine_container *co
         if (!is_there(container->run_directory, names[i]))
             check_found(check, "container %s runs without %s/%s", container->name,
                         container->run_directory, names[i]);
-    if (status->state != MONITOR_RESTARTING &&
-        !is_known_to_runtime(check, container))
+    if (status->state != MONITOR_RESTARTING && !is_known_to_runtime(check, container))
         check_found(check, "container %s runs, and hull-oci doesn't know it", container->name);
 }
 

@@ -34,8 +34,7 @@ static int open_with_room(struct engine *engine, struct error *err)
 static int open_database(struct engine *engine, struct error *err)
 {
     if (file_make_directories(engine->containers, 0711, err) < 0 ||
-        file_make_directories(engine->run_root, 0711, err) < 0 ||
-        open_with_room(engine, err) < 0 ||
+        file_make_directories(engine->run_root, 0711, err) < 0 || open_with_room(engine, err) < 0 ||
         database_refuse_loss(&engine->database, engine_schema.module, engine->containers, err) < 0)
         return -1;
     return database_migrate(&engine->database, &engine_schema, err);

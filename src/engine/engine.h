@@ -110,7 +110,7 @@ struct engine_start {
     /* Don't begin: the caller attaches, calls monitor_begin(), and then engine_start_release(). If
      * it is killed before, the container counts as one that wasn't started. */
     bool hold;
-    int lock; /* of a container that was started with hold; else -1 */
+    int lock;                     /* of a container that was started with hold; else -1 */
     unsigned short rows, columns; /* of the terminal, or 0 */
     struct monitor_failure failure;
 };
@@ -160,8 +160,8 @@ int64_t engine_size(const struct engine_container *container);
 /* Those of any directory; 0 if it isn't there. */
 int64_t engine_measure(const char *directory);
 
-/* One more or one less network (network/network.h), at once if the container runs, and from the next
- * start on. */
+/* One more or one less network (network/network.h), at once if the container runs, and from the
+ * next start on. */
 struct network_endpoint_request;
 int engine_network_connect(struct engine *engine, const struct engine_container *container,
                            const struct network_endpoint_request *request, struct error *err);

@@ -181,7 +181,8 @@ int engine_reconcile(struct engine *engine, bool boot, struct error *err)
     if (!networks || engine_list(engine, &list, err) < 0)
         return -1;
     if (erase_leftovers(engine, err) < 0 || release_leases(engine, err) < 0 ||
-        repair_volumes(engine, err) < 0 || network_reconcile(networks, engine_lives, engine, err) < 0)
+        repair_volumes(engine, err) < 0 ||
+        network_reconcile(networks, engine_lives, engine, err) < 0)
         return -1;
     for (size_t i = list.count; i-- > 0;)
         if (settle_container(engine, &list.items[i], boot, &why) < 0)

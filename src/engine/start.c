@@ -349,8 +349,8 @@ static int lock_ended(const struct engine_container *container, struct error *er
             return -1;
         int known =
             monitor_read_status(container->run_directory, container->directory, &status, err);
-        bool is_ending = known == 1 && !engine_is_up(&status) &&
-                         monitor_is_alive(container->run_directory);
+        bool is_ending =
+            known == 1 && !engine_is_up(&status) && monitor_is_alive(container->run_directory);
         bool is_waiting = is_ending && status.state == MONITOR_CREATED;
         monitor_status_release(&status);
         if (known < 0)
@@ -404,8 +404,7 @@ int engine_end_waiting(const struct engine_container *container, struct error *e
         return err->code == EAGAIN || err->code == ENOENT ? 0 : -1;
     if (monitor_read_status(container->run_directory, container->directory, &status, err) < 0)
         return -1;
-    bool is_waiting =
-        status.state == MONITOR_CREATED && monitor_is_alive(container->run_directory);
+    bool is_waiting = status.state == MONITOR_CREATED && monitor_is_alive(container->run_directory);
     monitor_status_release(&status);
     if (!is_waiting)
         return 0;

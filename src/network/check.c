@@ -34,8 +34,7 @@ static void check_ready(struct networks *networks, const struct container_record
                         json_t *findings)
 {
     scope_free char *pin = network_namespace_path(networks, container->id);
-    bool has_pin =
-        container->mode == NETWORK_MODE_BRIDGE || container->mode == NETWORK_MODE_NONE;
+    bool has_pin = container->mode == NETWORK_MODE_BRIDGE || container->mode == NETWORK_MODE_NONE;
     if (has_pin && access(pin, F_OK) < 0)
         find(findings, "the network namespace %s of container %.12s isn't there", pin,
              container->id);
@@ -146,9 +145,8 @@ static int check_rules(struct networks *networks, json_t *findings, struct error
     return result;
 }
 
-int network_check(struct networks *networks,
-                  bool (*lives)(void *context, const char *container_id), void *context,
-                  json_t *findings, struct error *err)
+int network_check(struct networks *networks, bool (*lives)(void *context, const char *container_id),
+                  void *context, json_t *findings, struct error *err)
 {
     if (check_containers(networks, CONTAINER_MAKING, lives, context, findings, err) < 0 ||
         check_containers(networks, CONTAINER_READY, lives, context, findings, err) < 0 ||
