@@ -8,7 +8,7 @@ FUZZ_SECONDS ?= 300
 release := build/release
 
 help:
-	@echo 'make demo     build hull and show a container running'
+	@echo 'make demo     build hull, take the tour of README.md, show what isolates a container'
 	@echo 'make check    build with sanitizers, run the tests'
 	@echo 'make check-long   the same with the full number of cases'
 	@echo 'make build    build an optimised hull into $(release)'
@@ -30,6 +30,7 @@ build:
 
 demo: build
 	@scripts/deps demo
+	@demo/tour
 	@demo/run
 
 check:

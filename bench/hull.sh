@@ -3,6 +3,7 @@
 need podman
 need ip
 if [ -z "${HULL_BENCH_NAMESPACE:-}" ]; then
+    rm -rf "$work"
     HULL_BENCH_NAMESPACE=1 exec unshare --net "$0" "$@"
 fi
 ip link set lo up

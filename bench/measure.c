@@ -43,7 +43,7 @@ struct plan {
     enum quantity quantity;
     int runs, workers, jobs;
     long pause_ms;
-    char *before; /* a program that runs before each turn, unmeasured; or NULL */
+    char *before;             /* a program that runs before each turn, unmeasured; or NULL */
     double at_most, at_least; /* of hull's value divided by the peer's; 0: no bar */
     struct side sides[2];
     int side_count;
@@ -253,11 +253,16 @@ static int parse_count(const char *text, const char *name, int limit)
 static void read_flags(struct plan *plan, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"label", required_argument, NULL, 'l'},   {"peer", required_argument, NULL, 'p'},
-        {"runs", required_argument, NULL, 'n'},    {"pause", required_argument, NULL, 's'},
-        {"at-most", required_argument, NULL, 'm'}, {"at-least", required_argument, NULL, 'a'},
-        {"memory", no_argument, NULL, 'M'},        {"rate", required_argument, NULL, 'r'},
-        {"jobs", required_argument, NULL, 'j'},    {"before", required_argument, NULL, 'b'},
+        {"label", required_argument, NULL, 'l'},
+        {"peer", required_argument, NULL, 'p'},
+        {"runs", required_argument, NULL, 'n'},
+        {"pause", required_argument, NULL, 's'},
+        {"at-most", required_argument, NULL, 'm'},
+        {"at-least", required_argument, NULL, 'a'},
+        {"memory", no_argument, NULL, 'M'},
+        {"rate", required_argument, NULL, 'r'},
+        {"jobs", required_argument, NULL, 'j'},
+        {"before", required_argument, NULL, 'b'},
         {NULL, 0, NULL, 0},
     };
     int option;

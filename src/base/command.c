@@ -158,7 +158,8 @@ static int fail_for_unknown_verb(const struct parser *parser, const char *word)
     struct suggestion best = {0};
     const struct command_program *program = parser->line->program;
     for (const struct command_verb *const *verb = program->verbs; *verb; verb++)
-        suggest(&best, word, strlen(word), (*verb)->name);
+        if (!(*verb)->hidden)
+            suggest(&best, word, strlen(word), (*verb)->name);
     for (const struct command_group *group = program->groups; group && group->name; group++)
         suggest(&best, word, strlen(word), group->name);
     if (best.word)

@@ -48,6 +48,7 @@ struct command_verb {
     int min_arguments, max_arguments; /* max -1: any number */
     bool options_first;               /* everything after the first argument is an argument */
     bool makes_object;                /* its CONTAINER-ID is new: nothing to complete it from */
+    bool hidden;                      /* for programs of hull's own: shown nowhere */
 };
 
 /* What verbs of two words have in front. The list ends with a NULL name. */

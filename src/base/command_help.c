@@ -99,18 +99,30 @@ static void print_verb_help(const struct command_program *program, const struct 
     print_flags("Flags", verb->flags, out);
 }
 
-/* Whether the verb is listed with its group or, where group is NULL, with the program. */
-static bool is_member(const struct command_verb *verb, const struct command_group *group)
+/* What the verb is called among those listed: of a group its name or first alias there, and without
+ * one its name, if that is a single word. NULL, or *length bytes. */
+static const char *find_listed(const struct command_verb *verb, const struct command_group *group,
+                               size_t *length)
 {
+    size_t prefix = group ? strlen(group->name) : 0;
+    *length = strlen(verb->name);
+    if (verb->hidden)
+        return NULL;
     if (!group)
-        return !strchr(verb->name, ' ');
-    size_t length = strlen(group->name);
-    return strncmp(verb->name, group->name, length) == 0 && verb->name[length] == ' ';
+        return strchr(verb->name, ' ') ? NULL : verb->name;
+    for (const char *at = verb->name; at && *at;) {
+        if (strncmp(at, group->name, prefix) == 0 && at[prefix] == ' ')
+            return at;
+        at = at == verb->name ? verb->aliases : at + *length + (at[*length] == ',');
+        *length = at ? strcspn(at, ",") : 0;
+    }
+    return NULL;
 }
 
-static void print_summary(const char *name, const char *summary, int widest, FILE *out)
+static void print_summary(const char *name, size_t length, const char *summary, int widest,
+                          FILE *out)
 {
-    fprintf(out, "  %-*s  ", widest, name);
+    fprintf(out, "  %-*.*s  ", widest, (int)length, name);
     print_wrapped(summary, widest + 4, widest + 4, out);
     fputc('\n', out);
 }
@@ -118,13 +130,15 @@ static void print_summary(const char *name, const char *summary, int widest, FIL
 static void print_verbs(const struct command_program *program, const struct command_group *group,
                         FILE *out)
 {
-    int widest = 0;
+    size_t length, widest = 0;
     for (const struct command_verb *const *at = program->verbs; *at; at++)
-        if (is_member(*at, group) && (int)strlen((*at)->name) > widest)
-            widest = (int)strlen((*at)->name);
-    for (const struct command_verb *const *at = program->verbs; *at; at++)
-        if (is_member(*at, group))
-            print_summary((*at)->name, (*at)->summary, widest, out);
+        if (find_listed(*at, group, &length) && length > widest)
+            widest = length;
+    for (const struct command_verb *const *at = program->verbs; *at; at++) {
+        const char *listed = find_listed(*at, group, &length);
+        if (listed)
+            print_summary(listed, length, (*at)->summary, (int)widest, out);
+    }
 }
 
 static void print_groups(const struct command_group *groups, FILE *out)
@@ -134,27 +148,7 @@ static void print_groups(const struct command_group *groups, FILE *out)
         if ((int)strlen(group->name) > widest)
             widest = (int)strlen(group->name);
     for (const struct command_group *group = groups; group->name; group++)
-        print_summary(group->name, group->summary, widest, out);
-}
-
-/* The verb whose alias, at, is "GROUP NAME", is listed under that name. */
-static void print_aliases(const struct command_program *program, const struct command_group *group,
-                          FILE *out)
-{
-    size_t length = strlen(group->name);
-    for (const struct command_verb *const *verb = program->verbs; *verb; verb++) {
-        const char *at = (*verb)->aliases;
-        if (is_member(*verb, group))
-            continue;
-        for (; at && *at; at += strspn(at, ",")) {
-            int size = (int)strcspn(at, ",");
-            if (strncmp(at, group->name, length) == 0 && at[length] == ' ') {
-                fprintf(out, "  %.*s: the same as %s\n", size, at, (*verb)->name);
-                break;
-            }
-            at += size;
-        }
-    }
+        print_summary(group->name, strlen(group->name), group->summary, widest, out);
 }
 
 void command_print_group_help(const struct command_program *program,
@@ -163,7 +157,6 @@ void command_print_group_help(const struct command_program *program,
     fprintf(out, "%s %s: %s\n\nUsage: %s %s COMMAND [flags] [arguments]\n\nCommands:\n",
             program->name, group->name, group->summary, program->name, group->name);
     print_verbs(program, group, out);
-    print_aliases(program, group, out);
 }
 
 void command_print_help(const struct command_program *program, const struct command_verb *verb,

@@ -28,7 +28,7 @@ size_t describe_next_word(const struct command_verb *verb, const struct command_
 {
     char name[DESCRIBE_NAME_SIZE];
     size_t length = group ? strlen(group->name) : 0;
-    for (; describe_get_name(verb, number, name); number++) {
+    for (; !verb->hidden && describe_get_name(verb, number, name); number++) {
         const char *blank = strchr(name, ' ');
         bool is_member = group ? blank && (size_t)(blank - name) == length &&
                                      strncmp(name, group->name, length) == 0

@@ -227,7 +227,8 @@ void describe_man_page(const struct command_program *program, int section, const
           ".TP\n\\fB\\-v\\fR, \\fB\\-\\-version\\fR\nShow the version.\n.SH COMMANDS\n",
           out);
     for (const struct command_verb *const *verb = program->verbs; *verb; verb++)
-        print_verb(*verb, out);
+        if (!(*verb)->hidden)
+            print_verb(*verb, out);
     for (const struct command_section *part = program->sections; part && part->title; part++) {
         fprintf(out, ".SH %s\n", part->title);
         print_description(part->text, true, out);

@@ -23,8 +23,8 @@ bool user_namespace_is_first(void)
     read_beginning("/proc/self/uid_map", text);
     if (!*text)
         return true;
-    return sscanf(text, "%u %u %u", &inside, &outside, &size) == 3 && inside == 0 &&
-           outside == 0 && size == UINT32_MAX;
+    return sscanf(text, "%u %u %u", &inside, &outside, &size) == 3 && inside == 0 && outside == 0 &&
+           size == UINT32_MAX;
 }
 
 bool user_namespace_allows_groups(void)

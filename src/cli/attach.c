@@ -53,7 +53,7 @@ const struct cli_verb cli_attach = {
     .command = {.name = "attach",
                 .aliases = "container attach",
                 .arguments = "CONTAINER",
-                .summary = "pass the terminal's input to a running container, and its output here",
+                .summary = "connect this terminal with a running container",
                 .flags = flags,
                 .min_arguments = 1,
                 .max_arguments = 1},

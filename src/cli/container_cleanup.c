@@ -14,6 +14,7 @@ const struct cli_verb cli_container_cleanup = {
                 .arguments = "ID",
                 .summary = "give back what an ended container used",
                 .description = "Containers' monitors call this; there is no need to.",
+                .hidden = true,
                 .min_arguments = 1,
                 .max_arguments = 1},
     .run = run_cleanup,

@@ -144,9 +144,10 @@ static int run_cp(struct cli_context *context, struct error *err)
 const struct cli_verb cli_cp = {
     .command = {.name = "cp",
                 .aliases = "container cp",
-                .arguments = "CONTAINER:SOURCE|SOURCE|- CONTAINER:DESTINATION|DESTINATION|-",
+                .arguments = "SOURCE DESTINATION",
                 .summary = "copy files into or out of a container",
                 .description =
+                    "One of SOURCE and DESTINATION is CONTAINER:PATH, the other a path here or -. "
                     "A directory is copied into DESTINATION if that is there, else it becomes "
                     "DESTINATION; of SOURCE/. only what is in it is copied. - is a tar archive, "
                     "on standard input or output.\n"

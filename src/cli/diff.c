@@ -26,8 +26,8 @@ const struct cli_verb cli_diff = {
     .command = {.name = "diff",
                 .aliases = "container diff",
                 .arguments = "CONTAINER",
-                .summary = "show what a container has changed (C), added (A) and deleted (D) of "
-                           "its image's files",
+                .summary = "show how a container's files differ from its image's",
+                .description = "A path a line, after A where it was added, C changed, D deleted.",
                 .min_arguments = 1,
                 .max_arguments = 1},
     .run = run_diff,

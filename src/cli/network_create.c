@@ -51,7 +51,8 @@ static bool lies_in(const char *text, const char *subnet)
     unsigned char inner[16], outer[16];
     int family = strchr(subnet, ':') ? AF_INET6 : AF_INET;
     scope_free char *address = memory_format("%.*s", (int)strcspn(text, "/"), text);
-    scope_free char *base = memory_format("%.*s", (int)strcspn(subnet, "/"), subnet);
+    scope_free char *base = memory_copy_string(subnet);
+    base[strcspn(base, "/")] = '\0';
     int prefix = strchr(subnet, '/') ? atoi(strchr(subnet, '/') + 1) : 0;
     if (inet_pton(family, address, inner) != 1 || inet_pton(family, base, outer) != 1)
         return false;
@@ -120,7 +121,6 @@ static int create(struct cli_context *context, struct engine *engine, struct net
     printf("%s\n", id);
     json_t *attributes = json_pack("{s:s, s:s}", "name", settings.name, "type", "bridge");
     engine_emit(engine, "network", "create", id, attributes);
-    json_decref(attributes);
     return 0;
 }
 

@@ -8,7 +8,10 @@ static const struct command_flag flags[] = {
      .letter = 'f',
      .argument = "TEMPLATE",
      .help = "print json or a Go template"},
-    {.name = "verbose", .letter = 'v', .help = "docker's, for a cluster's networks", .hidden = true},
+    {.name = "verbose",
+     .letter = 'v',
+     .help = "docker's, for a cluster's networks",
+     .hidden = true},
     {0},
 };
 

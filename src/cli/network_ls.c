@@ -19,10 +19,14 @@ static const struct command_flag flags[] = {
 };
 
 static const struct table_column columns[] = {
-    {"ID", "NETWORK ID", false, false},     {"Name", "NAME", true, false},
-    {"Driver", "DRIVER", false, false},     {"Scope", "SCOPE", false, false},
-    {"CreatedAt", "CREATED AT", false, true}, {"IPv6", "IPV6", false, true},
-    {"Internal", "INTERNAL", false, true},  {"Labels", "LABELS", false, true},
+    {"ID", "NETWORK ID", false, false},
+    {"Name", "NAME", true, false},
+    {"Driver", "DRIVER", false, false},
+    {"Scope", "SCOPE", false, false},
+    {"CreatedAt", "CREATED AT", false, true},
+    {"IPv6", "IPV6", false, true},
+    {"Internal", "INTERNAL", false, true},
+    {"Labels", "LABELS", false, true},
     {0},
 };
 

@@ -26,8 +26,7 @@ static int prune(struct cli_context *context, struct engine *engine, struct netw
     char **names;
     size_t count, filter_count = command_values(line, "filter", &filters);
     if (!command_given(line, "force") &&
-        !prompt_confirm(
-            "This will remove all custom networks not used by at least one container."))
+        !prompt_confirm("This will remove all custom networks not used by at least one container."))
         return 0;
     if (network_prune(networks, is_used, engine, filters, filter_count, &names, &count, err) < 0)
         return -1;

@@ -20,7 +20,6 @@ static int remove_one(struct cli_context *context, struct networks *networks, co
     printf("%s\n", name);
     json_t *attributes = json_pack("{s:s, s:s}", "name", name, "type", "bridge");
     engine_emit(engine, "network", "destroy", id, attributes);
-    json_decref(attributes);
     return 0;
 }
 

@@ -80,12 +80,9 @@ static const struct command_verb *const verbs[] = {
 };
 
 static const struct command_group groups[] = {
-    {"container", "manage containers"},
-    {"image", "manage images"},
-    {"network", "manage networks"},
-    {"system", "look after what hull keeps"},
-    {"volume", "manage volumes"},
-    {0},
+    {"container", "manage containers"}, {"image", "manage images"},
+    {"network", "manage networks"},     {"system", "look after what hull keeps"},
+    {"volume", "manage volumes"},       {0},
 };
 
 const struct command_program cli_program = {

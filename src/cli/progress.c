@@ -20,23 +20,24 @@ struct item {
     int64_t done, total;
 };
 
-struct progress {
-    struct image_progress callback; /* first: it is what callers have */
-    pthread_mutex_t mutex;
-    FILE *out;
-    struct item *items;
-    size_t count;
-    size_t drawn; /* lines on the screen */
-    int64_t drawn_at;
-};
-
-static const char *const phase_names[] = {
+static const char *const usual_names[] = {
     [IMAGE_PROGRESS_WAITING] = "Waiting",      [IMAGE_PROGRESS_DOWNLOADING] = "Downloading",
     [IMAGE_PROGRESS_UPLOADING] = "Pushing",    [IMAGE_PROGRESS_VERIFYING] = "Verifying Checksum",
     [IMAGE_PROGRESS_UNPACKING] = "Extracting", [IMAGE_PROGRESS_LOADING] = "Loading layer",
     [IMAGE_PROGRESS_RETRYING] = "Retrying",    [IMAGE_PROGRESS_EXISTS] = "Already exists",
     [IMAGE_PROGRESS_MOUNTED] = "Mounted",      [IMAGE_PROGRESS_COMPLETE] = "Complete",
     [IMAGE_PROGRESS_FAILED] = "Failed",
+};
+
+struct progress {
+    struct image_progress callback; /* first: it is what callers have */
+    const char *phase_names[IMAGE_PROGRESS_FAILED + 1];
+    pthread_mutex_t mutex;
+    FILE *out;
+    struct item *items;
+    size_t count;
+    size_t drawn; /* lines on the screen */
+    int64_t drawn_at;
 };
 
 static int64_t now(void)
@@ -62,9 +63,10 @@ static void draw_bar(FILE *out, const struct item *item, int room)
         fprintf(out, "/%s", human_size((uint64_t)item->total).text);
 }
 
-static void draw_item(FILE *out, const struct item *item, int columns)
+static void draw_item(const struct progress *progress, const struct item *item, int columns)
 {
-    fprintf(out, "\r\033[K%s: %s", item->name, phase_names[item->phase]);
+    FILE *out = progress->out;
+    fprintf(out, "\r\033[K%s: %s", item->name, progress->phase_names[item->phase]);
     if (item->phase < IMAGE_PROGRESS_EXISTS && item->done > 0)
         draw_bar(out, item, columns);
     fputc('\n', out);
@@ -80,7 +82,7 @@ static void draw(struct progress *progress)
     if (progress->drawn > 0)
         fprintf(progress->out, "\033[%zuA", progress->drawn);
     for (size_t i = progress->count - shown; i < progress->count; i++)
-        draw_item(progress->out, &progress->items[i], size.ws_col ? size.ws_col : 80);
+        draw_item(progress, &progress->items[i], size.ws_col ? size.ws_col : 80);
     progress->drawn = shown;
     progress->drawn_at = now();
     fflush(progress->out);
@@ -125,9 +127,17 @@ struct progress *progress_begin(FILE *out)
         return NULL;
     struct progress *progress = memory_allocate(1, sizeof *progress);
     progress->callback.update = update;
+    memcpy(progress->phase_names, usual_names, sizeof usual_names);
     progress->out = out;
     pthread_mutex_init(&progress->mutex, NULL);
     return progress;
+}
+
+void progress_name_phase(struct progress *progress, enum image_progress_phase phase,
+                         const char *word)
+{
+    if (progress && word)
+        progress->phase_names[phase] = word;
 }
 
 const struct image_progress *progress_callback(const struct progress *progress)

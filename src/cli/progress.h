@@ -10,6 +10,9 @@ struct progress;
 
 /* NULL, which all of these bear, if out isn't a terminal. */
 struct progress *progress_begin(FILE *out);
+/* Calls a phase otherwise: "Pull complete" instead of "Complete". The word stays the caller's. */
+void progress_name_phase(struct progress *progress, enum image_progress_phase phase,
+                         const char *word);
 /* What the image store and the registry client are given; may be called from any thread. */
 const struct image_progress *progress_callback(const struct progress *progress);
 /* Draws for the last time and frees. */

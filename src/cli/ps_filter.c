@@ -6,10 +6,11 @@
 #include "base/memory.h"
 #include "base/quantity.h"
 #include "base/scope.h"
+#include "cli/filter.h"
 #include "cli/ps.h"
 
-static const char known_keys[] = " ancestor before exited expose health id label name network "
-                                 "publish since status volume ";
+static const char known_keys[] = "ancestor before exited expose health id label name network "
+                                 "publish since status volume";
 
 /* A word of a list with blanks around each. */
 static bool has_word(const char *words, const char *word)
@@ -90,14 +91,13 @@ static int find_time(struct ps_filter *filter, const char *value, int64_t *time,
 
 int ps_filter_prepare(struct ps_filter *filter, struct error *err)
 {
+    if (filter_check(filter->filters, filter->count, known_keys, err) < 0)
+        return -1;
     for (size_t i = 0; i < filter->count; i++) {
-        const char *text = filter->filters[i], *value = strchr(text, '=');
+        const char *text = filter->filters[i], *value = strchr(text, '=') + 1;
         scope_free char *key = key_of(text);
         int status = 0;
-        if (!value || !has_word(known_keys, key))
-            return error_set(err, 0, "invalid filter '%.100s' (KEY=VALUE, with one of:%s)", text,
-                             known_keys);
-        if (!is_valid(key, ++value))
+        if (!is_valid(key, value))
             return error_set(err, 0, "invalid filter '%.100s': there is no such %s", text, key);
         if (strcmp(key, "ancestor") == 0)
             status = find_ancestor(filter, value, err);

@@ -113,6 +113,7 @@ static int run_create(struct cli_context *context, struct error *err)
         result = create(context, engine, settings, &container, err);
     json_decref(settings);
     if (result < 0) {
+        run_flags_explain(err);
         context->exit_status = 1;
         return -1;
     }
@@ -209,6 +210,8 @@ static int run_run(struct cli_context *context, struct error *err)
         result = create(context, engine, settings, &container, err);
     if (result == 0)
         result = start(context, engine, settings, &container, err);
+    if (result < 0)
+        run_flags_explain(err);
     json_decref(settings);
     return result;
 }

@@ -24,6 +24,9 @@ extern const struct command_flag run_flags[];
 int run_flags_make_settings(struct command_line *line, const struct warnings *warnings,
                             json_t **settings, struct error *err);
 
+/* Where *err begins with a member of the settings it is about, puts the flag that made it there. */
+void run_flags_explain(struct error *err);
+
 /* What `update` changes: a new object with members of HostConfig, of those flags that the verb has
  * and that were given. NULL with the error. */
 json_t *run_flags_make_changes(struct command_line *line, struct error *err);

@@ -99,7 +99,7 @@ const struct command_flag run_flags[] = {
     TEXT("memory-reservation", "SIZE", "memory to shrink to when it is scarce"),
     TEXT("memory-swap", "SIZE", "limit of memory and swap together; -1: none"),
     TEXT("memory-swappiness", "N", "how readily memory is swapped, 0 to 100"),
-    LIST("mount", "MOUNT", "type=bind|volume|tmpfs,source=…,target=…,readonly,…"),
+    LIST("mount", "MOUNT", "a mount, such as type=volume,source=x,target=/y"),
     TEXT("name", "NAME", "the container's name"),
     LIST("network", "NETWORK", "a network's name, bridge, host, none or container:NAME"),
     HIDDEN_LIST("net", "NETWORK"),

@@ -1,5 +1,6 @@
 #include "cli/system_df.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -79,6 +80,17 @@ static int add_containers(struct engine *engine, json_t *rows, struct error *err
     return 0;
 }
 
+int system_df_measure(struct volume_store *store, const json_t *volume, int64_t *bytes,
+                      struct error *err)
+{
+    long long size = -1;
+    const char *name = json_string_value(json_object_get(volume, "Name"));
+    if (volume_size(store, name, &size, err) < 0 && err->code != ENOENT)
+        return -1;
+    *bytes = size;
+    return 0;
+}
+
 static int add_volumes(struct engine *engine, json_t *rows, struct error *err)
 {
     struct volume_store *store = engine_volumes(engine, err);
@@ -91,7 +103,10 @@ static int add_volumes(struct engine *engine, json_t *rows, struct error *err)
     json_array_foreach(volumes, i, volume)
     {
         bool is_used = json_integer_value(json_object_get(volume, "UseCount")) > 0;
-        int64_t size = engine_measure(json_string_value(json_object_get(volume, "Mountpoint")));
+        int64_t size;
+        if (system_df_measure(store, volume, &size, err) < 0)
+            return -1;
+        size = size > 0 ? size : 0;
         usage.active += is_used;
         usage.bytes += size;
         usage.reclaimable += is_used ? 0 : size;

@@ -163,13 +163,16 @@ static int print_volumes(struct engine *engine, struct error *err)
         return -1;
     json_array_foreach(volumes, i, volume)
     {
-        int64_t bytes = engine_measure(json_string_value(json_object_get(volume, "Mountpoint")));
+        int64_t bytes;
+        if (system_df_measure(store, volume, &bytes, err) < 0)
+            return -1;
         json_t *row = json_object();
         json_object_set(row, "Name", json_object_get(volume, "Name"));
         json_object_set_new(
             row, "Links",
             json_sprintf("%d", (int)json_integer_value(json_object_get(volume, "UseCount"))));
-        json_object_set_new(row, "Size", json_string(human_size((uint64_t)bytes).text));
+        json_object_set_new(row, "Size",
+                            json_string(bytes < 0 ? "N/A" : human_size((uint64_t)bytes).text));
         json_array_append_new(rows, row);
     }
     printf("\nLocal Volumes space usage:\n\n");

@@ -16,6 +16,15 @@ static void print_end(const struct transfer *transfer, const char *item,
     fflush(transfer->out);
 }
 
+static void begin_progress(struct transfer *transfer)
+{
+    const struct transfer_words *words = transfer->words;
+    transfer->progress = progress_begin(transfer->out);
+    progress_name_phase(transfer->progress, IMAGE_PROGRESS_COMPLETE, words->complete);
+    progress_name_phase(transfer->progress, IMAGE_PROGRESS_EXISTS, words->exists);
+    progress_name_phase(transfer->progress, IMAGE_PROGRESS_MOUNTED, words->mounted);
+}
+
 static void update(const struct image_progress *callback, const char *item,
                    enum image_progress_phase phase, int64_t done, int64_t total)
 {
@@ -24,7 +33,7 @@ static void update(const struct image_progress *callback, const char *item,
         return;
     pthread_mutex_lock(&transfer->mutex);
     if (!transfer->progress)
-        transfer->progress = progress_begin(transfer->out);
+        begin_progress(transfer);
     if (transfer->progress)
         image_progress_update(progress_callback(transfer->progress), item, phase, done, total);
     else

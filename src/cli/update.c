@@ -35,7 +35,10 @@ static int update_one(struct cli_context *context, struct engine *engine,
                       const struct engine_container *container, void *argument, struct error *err)
 {
     (void)context;
-    return engine_update(engine, container, argument, err);
+    int result = engine_update(engine, container, argument, err);
+    if (result < 0)
+        run_flags_explain(err);
+    return result;
 }
 
 static int run_update(struct cli_context *context, struct error *err)

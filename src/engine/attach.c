@@ -190,7 +190,7 @@ int engine_network_write_files(const struct engine_container *container,
 }
 
 int engine_network_attach(struct engine *engine, const struct engine_container *container,
-                          struct engine_network *result, struct error *err)
+                          int user_namespace, struct engine_network *result, struct error *err)
 {
     struct arena arena = {0};
     struct network_request request;
@@ -200,13 +200,15 @@ int engine_network_attach(struct engine *engine, const struct engine_container *
     *result = (struct engine_network){0};
     int status =
         networks ? fill_request(engine, container, &arena, &request, &other, &ports, err) : -1;
+    request.user_namespace = user_namespace;
     if (status == 0)
         status = network_attach(networks, &request, &result->attachment, err);
     if (status == 0)
         status = engine_network_write_files(container, &result->attachment, err);
     if (status == 0)
-        result->files = memory_copy_string(
-            request.mode == NETWORK_MODE_CONTAINER ? other.run_directory : container->run_directory);
+        result->files =
+            memory_copy_string(request.mode == NETWORK_MODE_CONTAINER ? other.run_directory
+                                                                      : container->run_directory);
     network_ports_release(&ports);
     arena_release(&arena);
     return status;

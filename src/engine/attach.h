@@ -12,8 +12,9 @@ struct engine_network {
 void engine_network_release(struct engine_network *network);
 #define scope_engine_network __attribute__((cleanup(engine_network_release)))
 
+/* user_namespace shall own the network's; 0 or less: the caller's. */
 int engine_network_attach(struct engine *engine, const struct engine_container *container,
-                          struct engine_network *result, struct error *err);
+                          int user_namespace, struct engine_network *result, struct error *err);
 /* Writes the files in the container's run directory anew. */
 int engine_network_write_files(const struct engine_container *container,
                                const struct network_attachment *attachment, struct error *err);

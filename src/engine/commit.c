@@ -57,7 +57,7 @@ static int add_image(struct engine *engine, const struct engine_container *conta
     struct image_store *store = engine_images(engine, err);
     /* Fails if the image isn't there. */
     if (!store || engine_layers_find(engine, container, &layers, err) < 0 ||
-        image_find(store, container->image_id, &parent, err) < 0)
+        image_find_held(store, container->id, container->image_id, &parent, err) < 0)
         return -1;
     scope_json json_t *config = make_config(container, &parent);
     for (size_t i = 0; i < commit->change_count; i++)
@@ -89,12 +89,14 @@ static int add_image_of_frozen(struct engine *engine, const struct engine_contai
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGHUP);
     sigprocmask(SIG_BLOCK, &set, &before);
-    int result = engine_pause(engine, container, err);
-    if (result == 0) {
-        result = add_image(engine, container, commit, image, err);
-        if (engine_resume(engine, container, &failure) < 0)
-            warnings_say(engine->warnings, &failure);
+    bool is_frozen = engine_pause(engine, container, &failure) == 0;
+    if (!is_frozen) { /* without a cgroup of its own: a user's, on a machine that has given none */
+        error_wrap(&failure, "container %s runs on meanwhile", container->name);
+        warnings_say(engine->warnings, &failure);
     }
+    int result = add_image(engine, container, commit, image, err);
+    if (is_frozen && engine_resume(engine, container, &failure) < 0)
+        warnings_say(engine->warnings, &failure);
     sigprocmask(SIG_SETMASK, &before, NULL);
     return result;
 }

@@ -9,7 +9,8 @@ struct engine_commit {
     const struct reference *reference; /* the image's name, or NULL */
     const char *const *changes;        /* a Dockerfile's instructions: image_config_change() */
     size_t change_count;
-    bool pause; /* freeze the container meanwhile, so that its files are of one moment */
+    bool pause; /* freeze the container meanwhile, so that its files are of one moment; where that
+                   can't be done, it is a warning */
 };
 
 /* Release image afterwards. */

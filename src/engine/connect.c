@@ -1,8 +1,11 @@
 /* One more or one less network for a container: noted in its settings, for the next start, and done
  * at once if it runs. */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/file.h"
 #include "base/scope.h"
 #include "engine/attach.h"
 #include "engine/settings_internal.h"
@@ -96,8 +99,8 @@ static int change_begin(struct change *change, const struct engine_container *co
     change->lock = change->networks ? engine_lock(container, false, err) : -1;
     if (change->lock < 0)
         return -1;
-    int found = network_find(change->networks, network, change->network_id, &change->network_name,
-                             err);
+    int found =
+        network_find(change->networks, network, change->network_id, &change->network_name, err);
     if (found == 0) {
         error_set(err, 0, "network '%s' not found (hull network ls lists them)", network);
         err->code = ENOENT;
@@ -112,23 +115,41 @@ static int change_begin(struct change *change, const struct engine_container *co
     change->is_up = engine_is_up(&status) && status.state != MONITOR_RESTARTING;
     monitor_status_release(&status);
     if (is_private_mode(mode_of(&change->container)))
-        return error_set(err, 0,
-                         "container '%s' shares the network of %s, and can't have another",
+        return error_set(err, 0, "container '%s' shares the network of %s, and can't have another",
                          change->container.name, mode_of(&change->container));
     return 0;
+}
+
+/* The container has mounts of these very files: they are written over, not replaced. */
+static int overwrite(const char *directory, const char *name, const char *text, struct error *err)
+{
+    scope_free char *path = memory_format("%s/%s", directory, name);
+    scope_close int fd = text ? open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
+    if (!text)
+        return 0;
+    if (fd < 0 || file_write_all(fd, text, strlen(text)) < 0 ||
+        ftruncate(fd, (off_t)strlen(text)) < 0)
+        return error_set(err, errno, "can't write %s", path);
+    return 0;
+}
+
+static int rewrite_files(const struct engine_container *container,
+                         const struct network_attachment *attachment, struct error *err)
+{
+    if (overwrite(container->run_directory, "hosts", attachment->hosts, err) < 0)
+        return -1;
+    return overwrite(container->run_directory, "resolv.conf", attachment->resolv_conf, err);
 }
 
 static int change_end(struct change *change, const struct network_attachment *attachment,
                       const char *action, struct error *err)
 {
-    if ((change->is_up &&
-         engine_network_write_files(&change->container, attachment, err) < 0) ||
+    if ((change->is_up && rewrite_files(&change->container, attachment, err) < 0) ||
         engine_row_set_settings(change->engine, &change->container, err) < 0)
         return -1;
     json_t *attributes = json_pack("{s:s, s:s, s:s}", "container", change->container.id, "name",
                                    change->network_name, "type", "bridge");
     engine_emit(change->engine, "network", action, change->network_id, attributes);
-    json_decref(attributes);
     return 0;
 }
 
@@ -142,8 +163,8 @@ static int connect_to(struct change *change, const struct network_endpoint_reque
         is_network(change->networks, mode, change->network_id))
         return error_set(err, 0, "container '%s' is connected to network '%s' already",
                          change->container.name, change->network_name);
-    if (change->is_up && network_connect(change->networks, change->container.id, request,
-                                         &attachment, err) < 0)
+    if (change->is_up &&
+        network_connect(change->networks, change->container.id, request, &attachment, err) < 0)
         return -1;
     json_object_set_new(endpoints, change->network_name, describe_request(request));
     if (strcmp(mode, "none") == 0)
@@ -170,8 +191,7 @@ static void forget_network(struct change *change)
 {
     json_t *endpoints = endpoints_of(&change->container);
     const char *key;
-    bool was_mode =
-        is_network(change->networks, mode_of(&change->container), change->network_id);
+    bool was_mode = is_network(change->networks, mode_of(&change->container), change->network_id);
     while ((key = find_key(change->networks, endpoints, change->network_id)))
         json_object_del(endpoints, key);
     if (!was_mode)

@@ -13,6 +13,7 @@
 #include "engine/name.h"
 #include "engine/settings.h"
 #include "engine/settings_internal.h"
+#include "engine/start.h"
 
 static int make_id(char id[ENGINE_ID_SIZE], struct error *err)
 {
@@ -140,6 +141,8 @@ static int describe(struct engine *engine, const json_t *settings, const struct 
     if (!container->settings)
         return -1;
     json_object_del(container->settings, "name");
+    if (engine_userns_choose(engine, container, err) < 0)
+        return -1;
     engine_container_set_paths(engine, container);
     warn_of_platform(engine, settings, image);
     return choose_name(engine, settings, container, err);

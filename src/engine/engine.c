@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/installation.h"
 #include "base/scope.h"
 #include "engine/engine_internal.h"
 #include "network/network.h"
@@ -120,24 +121,11 @@ const char *engine_runtime_root(const struct engine *engine)
 
 /* hull lies in BUILD/src/cli, where it is run from its build tree. */
 static const struct {
-    const char *name, *built, *installed;
+    const char *name, *built[2], *installed;
 } programs[] = {
-    {"hull-oci", "../oci/verb/hull-oci", HULL_RUNTIME_PATH},
-    {"hull-monitor", "../monitor/hull-monitor", HULL_MONITOR_PATH},
+    {"hull-oci", {"../oci/verb/hull-oci"}, HULL_RUNTIME_PATH},
+    {"hull-monitor", {"../monitor/hull-monitor"}, HULL_MONITOR_PATH},
 };
-
-static char *find_program(const char *built, const char *installed)
-{
-    char self[4096];
-    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
-    char *slash = length > 0 ? memrchr(self, '/', (size_t)length) : NULL;
-    if (slash) {
-        scope_free char *beside = memory_format("%.*s/%s", (int)(slash - self), self, built);
-        if (access(beside, X_OK) == 0)
-            return realpath(beside, NULL);
-    }
-    return memory_copy_string(installed);
-}
 
 const char *engine_program(struct engine *engine, const char *name)
 {
@@ -145,7 +133,7 @@ const char *engine_program(struct engine *engine, const char *name)
         if (strcmp(programs[i].name, name) != 0)
             continue;
         if (!engine->programs[i])
-            engine->programs[i] = find_program(programs[i].built, programs[i].installed);
+            engine->programs[i] = installation_find(programs[i].built, programs[i].installed);
         return engine->programs[i];
     }
     return NULL;

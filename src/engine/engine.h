@@ -157,8 +157,6 @@ json_t *engine_inspect(struct engine *engine, const struct engine_container *con
                        struct error *err);
 /* The bytes that its upper directory takes. */
 int64_t engine_size(const struct engine_container *container);
-/* Those of any directory; 0 if it isn't there. */
-int64_t engine_measure(const char *directory);
 
 /* One more or one less network (network/network.h), at once if the container runs, and from the
  * next start on. */

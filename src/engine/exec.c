@@ -28,6 +28,21 @@
 
 /* ---- what it is to be ---- */
 
+static int check_state(struct engine *engine, const struct engine_container *container,
+                       struct error *err)
+{
+    struct monitor_status status = {0};
+    if (engine_status(engine, container, &status, err) < 0)
+        return -1;
+    enum monitor_state state = status.state;
+    monitor_status_release(&status);
+    if (state == MONITOR_PAUSED)
+        return error_set(err, 0, "container %s is paused: unpause it before exec", container->name);
+    if (state != MONITOR_RUNNING)
+        return error_set(err, 0, "container %s is not running", container->name);
+    return 0;
+}
+
 /* The container's own process, as its last start was configured. */
 static json_t *read_own_process(const struct engine_container *container, struct error *err)
 {
@@ -192,7 +207,8 @@ static int describe(struct engine *engine, const struct engine_container *contai
 json_t *engine_exec_describe(struct engine *engine, const struct engine_container *container,
                              const struct engine_exec *exec, struct error *err)
 {
-    json_t *process = read_own_process(container, err);
+    json_t *process =
+        check_state(engine, container, err) < 0 ? NULL : read_own_process(container, err);
     if (!process || describe(engine, container, exec, process, err) == 0)
         return process;
     json_decref(process);
@@ -378,21 +394,6 @@ static pid_t finish_call(const struct engine_container *container, const struct 
         return -1;
     }
     return pid;
-}
-
-static int check_state(struct engine *engine, const struct engine_container *container,
-                       struct error *err)
-{
-    struct monitor_status status = {0};
-    if (engine_status(engine, container, &status, err) < 0)
-        return -1;
-    enum monitor_state state = status.state;
-    monitor_status_release(&status);
-    if (state == MONITOR_PAUSED)
-        return error_set(err, 0, "container %s is paused: unpause it before exec", container->name);
-    if (state != MONITOR_RUNNING)
-        return error_set(err, 0, "container %s is not running", container->name);
-    return 0;
 }
 
 /* docker's events: "exec_start: sh -c true" */

@@ -62,6 +62,7 @@ static json_t *describe_config(const struct engine_container *container)
     json_object_del(config, "NetworkingConfig");
     json_object_del(config, "Mounted");
     json_object_del(config, "platform");
+    json_object_del(config, "UsernsFirstId");
     set_default(config, "Hostname", json_sprintf("%.12s", container->id));
     set_default(config, "Domainname", json_string(""));
     set_default(config, "User", json_string(""));
@@ -177,16 +178,11 @@ static int64_t add_sizes(int directory, int depth)
     return bytes;
 }
 
-int64_t engine_measure(const char *directory)
-{
-    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return fd < 0 ? 0 : add_sizes(fd, 500);
-}
-
 int64_t engine_size(const struct engine_container *container)
 {
     scope_free char *upper = memory_format("%s/upper", container->directory);
-    return engine_measure(upper);
+    int fd = open(upper, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 ? 0 : add_sizes(fd, 500);
 }
 
 static json_t *describe_root(const struct engine_container *container,
@@ -219,7 +215,7 @@ static int add_root(struct engine *engine, const struct engine_container *contai
         return 0;
     int64_t own = engine_size(container);
     scope_image struct image image = {0};
-    if (image_find(engine->images, container->image_id, &image, err) < 0)
+    if (image_find_held(engine->images, container->id, container->image_id, &image, err) < 0)
         return -1;
     json_object_set_new(shown, "SizeRw", json_integer(own));
     json_object_set_new(shown, "SizeRootFs", json_integer(own + image.size));

@@ -20,6 +20,7 @@
 #include "base/scope.h"
 #include "engine/engine_internal.h"
 #include "engine/settings_internal.h"
+#include "engine/start.h"
 #include "monitor/overlay.h"
 
 int engine_layers_find(struct engine *engine, const struct engine_container *container,
@@ -28,7 +29,8 @@ int engine_layers_find(struct engine *engine, const struct engine_container *con
     scope_image struct image image = {0};
     struct image_store *store = engine_images(engine, err);
     *layers = (struct engine_layers){0};
-    int found = store ? image_find(store, container->image_id, &image, err) : -1;
+    int found =
+        store ? image_find_held(store, container->id, container->image_id, &image, err) : -1;
     if (found == 0)
         return error_set(err, 0, "the image of container %s is gone (%s)", container->name,
                          container->image_id);
@@ -304,10 +306,17 @@ int engine_open_root(struct engine *engine, const struct engine_container *conta
                      struct error *err)
 {
     pid_t pid = find_process(engine, container, err);
+    /* Seen through /proc, its owners would be those of its user namespace. */
+    bool is_mapped = engine_userns_is_wanted(container);
     if (pid < 0)
         return -1;
-    return pid > 0 ? open_process_root(pid, err)
-                   : open_stopped(engine, container, true, writable, err);
+    if (pid > 0 && is_mapped && writable)
+        return error_set(err, EBUSY,
+                         "container %s has a user namespace of its own and runs (stop it first, or "
+                         "use 'hull exec')",
+                         container->name);
+    return pid > 0 && !is_mapped ? open_process_root(pid, err)
+                                 : open_stopped(engine, container, true, writable, err);
 }
 
 /* Only in the mount namespace that a mount is in may it be cloned. Without AT_RECURSIVE what is

@@ -14,6 +14,7 @@
 
 #define MAX_FILES 1024
 #define BLOCK 65536
+#define LOOK_AGAIN_MS 200
 
 struct line_file {
     int fd;
@@ -23,6 +24,7 @@ struct line_file {
 
 struct lines {
     char *path;
+    bool follows;
     int watch;               /* inotify, or -1 */
     struct line_file *files; /* those still to be read, the one that is being read last */
     size_t count;
@@ -130,19 +132,25 @@ static int open_until(struct lines *lines, ino_t until, struct error *err)
     return error_set(err, EAGAIN, "%s is rotated too fast to be read", lines->path);
 }
 
+/* Where the user has no inotify instance left (there are 128), we look again and again instead. */
 static int watch(struct lines *lines, struct error *err)
 {
     const char *slash = strrchr(lines->path, '/');
     scope_free char *directory =
         slash ? memory_format("%.*s/", (int)(slash - lines->path), lines->path)
               : memory_copy_string(".");
+    lines->follows = true;
     lines->watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
     if (lines->watch < 0)
-        return error_set(err, errno, "can't watch files");
+        return errno == EMFILE ? 0 : error_set(err, errno, "can't watch files");
     if (inotify_add_watch(lines->watch, directory,
                           IN_MODIFY | IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE |
-                              IN_DELETE_SELF | IN_ONLYDIR) < 0)
+                              IN_DELETE_SELF | IN_ONLYDIR) >= 0)
+        return 0;
+    if (errno != ENOSPC)
         return error_set(err, errno, "can't watch %s", directory);
+    close(lines->watch);
+    lines->watch = -1;
     return 0;
 }
 
@@ -315,7 +323,7 @@ static int look_for_more(struct lines *lines, struct error *err)
 {
     struct stat now;
     bool is_there = stat(lines->path, &now) == 0;
-    if (lines->watch < 0 || !is_there)
+    if (!lines->follows || !is_there)
         return 0;
     if (lines->count > 0 && now.st_ino == lines->inode) {
         if (now.st_size >= lines->position)
@@ -371,9 +379,11 @@ int lines_wait(struct lines *lines, int fd, int timeout, struct error *err)
 {
     char events[4096];
     struct pollfd polled[] = {{lines->watch, POLLIN, 0}, {fd, POLLIN, 0}};
+    if (lines->watch < 0 && (timeout < 0 || timeout > LOOK_AGAIN_MS))
+        timeout = LOOK_AGAIN_MS;
     if (poll(polled, 2, timeout) < 0 && errno != EINTR)
         return error_set(err, errno, "can't wait for %s", lines->path);
-    while (read(lines->watch, events, sizeof events) > 0)
-        ;
+    while (lines->watch >= 0 && read(lines->watch, events, sizeof events) > 0)
+        continue;
     return 0;
 }

@@ -21,6 +21,7 @@ int engine_give_back(struct engine *engine, const char *id, struct error *err)
     if (!volumes || network_detach(networks, id, err) < 0 || volume_unmount(volumes, id, err) < 0)
         return -1;
     engine_drop_shm(run_directory);
+    engine_userns_drop(run_directory);
     return 0;
 }
 

@@ -154,7 +154,11 @@ static pid_t find_keeper(int directory)
     scope_free char *text = file_read_all(directory, "namespace", 64, NULL, NULL);
     if (!text || sscanf(text, "%d %llu", &pid, &start) != 2 || pid <= 1)
         return 0;
-    return status_start_time(pid) == start ? pid : 0;
+    /* One that was killed may still be there, until its parent asks, but has no namespaces. */
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/ns/mnt", pid);
+    scope_close int namespace = open(path, O_RDONLY | O_CLOEXEC);
+    return namespace >= 0 && status_start_time(pid) == start ? pid : 0;
 }
 
 /* ---- Entering ---- */
@@ -184,8 +188,8 @@ static int open_run_root(const char *run_root, struct error *err)
     if (fd < 0 || fstat(fd, &status) < 0)
         return error_set(err, errno, "can't open %s", run_root);
     if (status.st_uid != geteuid() || (status.st_mode & 022))
-        return error_set(err, 0, "%s isn't a directory of yours alone (name another with --run-root)",
-                         run_root);
+        return error_set(
+            err, 0, "%s isn't a directory of yours alone (name another with --run-root)", run_root);
     return scope_take_fd(&fd);
 }
 

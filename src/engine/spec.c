@@ -288,7 +288,9 @@ static int add_user_namespace(struct spec *spec)
         return error_set(spec->err, 0,
                          "HostConfig.UsernsMode: no ids to map the container's to "
                          "(see subuid(5))");
-    add_namespace(spec, "user", NULL);
+    add_namespace(spec, "user", spec->input->user_namespace);
+    if (spec->input->user_namespace)
+        return 0;
     json_object_set_new(spec->linux_section, "uidMappings",
                         json_deep_copy(spec->input->uid_mappings));
     json_object_set_new(spec->linux_section, "gidMappings",

@@ -29,7 +29,8 @@ struct spec_input {
     const char *shm_directory; /* bound at /dev/shm: of a shared IPC namespace; or NULL */
     /* For UsernsMode "private" and "auto": as linux.uidMappings and linux.gidMappings want them. */
     const json_t *uid_mappings, *gid_mappings;
-    const char *init;         /* for HostConfig.Init: spec_find_init(); or NULL */
+    const char *user_namespace; /* one that has them already, to join; or NULL */
+    const char *init;           /* for HostConfig.Init: spec_find_init(); or NULL */
     const char *cgroups_path; /* NULL: "/hull/ID", below HostConfig.CgroupParent if that is given */
     bool systemd_cgroup;      /* cgroups_path is made for systemd: "SLICE:hull:ID" */
     bool rootless;            /* hull is not the host's root */

@@ -122,7 +122,7 @@ static int find_namespaces(struct engine *engine, const struct engine_container 
 static int write_config(struct engine *engine, const struct engine_container *container,
                         const struct engine_layers *layers, const json_t *mounts,
                         const struct engine_network *network, const struct namespaces *namespaces,
-                        struct error *err)
+                        const struct engine_userns *userns, struct error *err)
 {
     json_t *config = NULL;
     bool wants_init = settings_flag(engine_host_config(container), "Init");
@@ -142,6 +142,9 @@ static int write_config(struct engine *engine, const struct engine_container *co
         .hostname_file = hostname,
         .resolv_conf_file = resolv,
         .network_namespace = network->attachment.namespace_path,
+        .uid_mappings = userns->mappings,
+        .gid_mappings = userns->mappings,
+        .user_namespace = userns->path,
         .pid_namespace = namespaces->pid,
         .ipc_namespace = namespaces->ipc,
         .shm_directory = namespaces->shm,
@@ -252,6 +255,7 @@ static bool has_shared_mount(const json_t *mounts)
 
 static int write_monitor_config(struct engine *engine, const struct engine_container *container,
                                 const struct engine_layers *layers, const json_t *mounts,
+                                const struct engine_userns *userns,
                                 const struct engine_start *start, struct error *err)
 {
     struct arena arena = {0};
@@ -283,6 +287,7 @@ static int write_monitor_config(struct engine *engine, const struct engine_conta
         .cleanup = describe_cleanup(engine, &arena, container->id),
     };
     engine_overlay_describe(container, layers, &arena, &config.overlay);
+    config.overlay.user_namespace = userns->path;
     /* Of --rm nothing needs to reach the disk: without this, unmounting waits for that. */
     if (settings_flag(host, "AutoRemove"))
         config.overlay.options = "volatile";
@@ -296,9 +301,37 @@ static int write_monitor_config(struct engine *engine, const struct engine_conta
 
 /* ---- A start ---- */
 
+/* In a user namespace of its own the container's root owns its files of /etc, and volumes show
+ * their owners as the disk has them. */
+static int hand_files_over(const struct engine_container *container,
+                           const struct engine_userns *userns, json_t *mounts, struct error *err)
+{
+    static const char *const names[] = {"hosts", "hostname", "resolv.conf"};
+    json_t *mount;
+    size_t i;
+    if (!userns->path)
+        return 0;
+    uid_t root = (uid_t)settings_integer(json_array_get(userns->mappings, 0), "hostID");
+    for (i = 0; i < sizeof names / sizeof *names; i++) {
+        scope_free char *path = memory_format("%s/%s", container->run_directory, names[i]);
+        if (lchown(path, root, root) < 0 && errno != ENOENT)
+            return error_set(err, errno, "can't give %s to the container's root", path);
+    }
+    json_array_foreach(mounts, i, mount)
+    {
+        if (strcmp(settings_text(mount, "Type"), "volume") != 0)
+            continue;
+        if (!json_object_get(mount, "Options"))
+            json_object_set_new(mount, "Options", json_array());
+        json_array_append_new(json_object_get(mount, "Options"), json_string("idmap"));
+    }
+    return 0;
+}
+
 static int prepare(struct engine *engine, const struct engine_container *container,
                    const struct engine_start *start, struct error *err)
 {
+    scope_engine_userns struct engine_userns userns = {.fd = -1};
     scope_engine_layers struct engine_layers layers = {0};
     scope_engine_network struct engine_network network = {0};
     scope_namespaces struct namespaces namespaces = {0};
@@ -308,13 +341,18 @@ static int prepare(struct engine *engine, const struct engine_container *contain
     json_t *mounts = engine_mounts_prepare(engine, container, &layers, err);
     if (!mounts)
         return -1;
-    int result = engine_network_attach(engine, container, &network, err);
+    int result = engine_userns_prepare(container, &userns, err);
+    if (result == 0)
+        result = engine_network_attach(engine, container, userns.fd, &network, err);
+    if (result == 0)
+        result = hand_files_over(container, &userns, mounts, err);
     if (result == 0)
         result = find_namespaces(engine, container, &namespaces, err);
     if (result == 0)
-        result = write_config(engine, container, &layers, mounts, &network, &namespaces, err);
+        result =
+            write_config(engine, container, &layers, mounts, &network, &namespaces, &userns, err);
     if (result == 0)
-        result = write_monitor_config(engine, container, &layers, mounts, start, err);
+        result = write_monitor_config(engine, container, &layers, mounts, &userns, start, err);
     json_decref(mounts);
     return result;
 }

@@ -15,6 +15,23 @@ char *engine_log_attributes(const struct engine_container *container, const json
  * container's, if the caller holds it, else -1. */
 int engine_settle(struct engine *engine, const struct engine_container *container, int lock,
                   struct monitor_status *status, struct error *err);
+/* The user namespace of --userns private, of one start. */
+struct engine_userns {
+    int fd;           /* -1: it has none of its own */
+    char *path;       /* where it is pinned, in the run directory */
+    json_t *mappings; /* as linux.uidMappings */
+};
+bool engine_userns_is_wanted(const struct engine_container *container);
+/* Chooses the ids, and keeps them in the new container's settings. */
+int engine_userns_choose(struct engine *engine, struct engine_container *container,
+                         struct error *err);
+int engine_userns_prepare(const struct engine_container *container, struct engine_userns *userns,
+                          struct error *err);
+void engine_userns_release(struct engine_userns *userns);
+#define scope_engine_userns __attribute__((cleanup(engine_userns_release)))
+/* Takes the pin away; nothing happens if there is none. */
+void engine_userns_drop(const char *run_directory);
+
 /* Removes one that doesn't run, whose lock the caller holds. */
 int engine_remove_locked(struct engine *engine, const struct engine_container *container,
                          bool anonymous_volumes, struct error *err);

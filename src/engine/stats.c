@@ -113,22 +113,35 @@ static void read_network(pid_t pid, struct engine_stats *stats)
     }
 }
 
-int engine_read_stats(struct engine *engine, const struct engine_container *container,
-                      struct engine_stats *stats, struct error *err)
+/* Of the first process; 0: it doesn't run; -1: failed. */
+static pid_t find_process(struct engine *engine, const struct engine_container *container,
+                          struct error *err)
 {
     struct monitor_status status = {0};
-    struct timespec now;
-    *stats = (struct engine_stats){0};
     if (engine_status(engine, container, &status, err) < 0)
         return -1;
     pid_t pid = status.state == MONITOR_RUNNING || status.state == MONITOR_PAUSED ? status.pid : 0;
     monitor_status_release(&status);
+    return pid > 0 ? pid : 0;
+}
+
+int engine_read_stats(struct engine *engine, const struct engine_container *container,
+                      struct engine_stats *stats, struct error *err)
+{
+    struct timespec now;
+    const char *mode =
+        json_string_value(json_object_get(engine_host_config(container), "NetworkMode"));
+    *stats = (struct engine_stats){0};
+    pid_t pid = find_process(engine, container, err);
     if (pid <= 0)
-        return 0;
+        return pid;
     err->text[0] = '\0';
     scope_json json_t *event = ask_runtime(engine, container, err);
-    if (!event)
-        return err->text[0] ? -1 : 0;
+    if (!event && err->text[0])
+        return -1;
+    /* It has ended meanwhile; or it has no cgroup of its own, and little is known of it. */
+    if (!event && (pid = find_process(engine, container, err)) <= 0)
+        return pid;
     const json_t *data = json_object_get(event, "data");
     clock_gettime(CLOCK_MONOTONIC, &now);
     stats->time = now.tv_sec * 1000000000LL + now.tv_nsec;
@@ -136,9 +149,7 @@ int engine_read_stats(struct engine *engine, const struct engine_container *cont
     stats->pids = number_at(data, "pids", "current", NULL);
     read_memory(data, stats);
     read_blocks(data, stats);
-    if (strcmp(json_string_value(json_object_get(engine_host_config(container), "NetworkMode"))
-                   ?: "",
-               "host") != 0)
+    if (!mode || strcmp(mode, "host") != 0)
         read_network(pid, stats);
     return 1;
 }

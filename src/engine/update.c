@@ -131,6 +131,7 @@ int engine_update(struct engine *engine, const struct engine_container *containe
     json_object_update(host, (json_t *)(uintptr_t)changes);
     json_t *checked = json_copy(changed.settings);
     json_object_del(checked, "Mounted");
+    json_object_del(checked, "UsernsFirstId");
     int result = settings_check(checked, engine->warnings, err);
     json_decref(checked);
     if (result < 0 || engine_settle(engine, container, lock, &status, err) < 0)

@@ -55,6 +55,7 @@ int archive_extract_file(int root, int fd, const struct archive_extract_options 
 
 struct archive_tree_options {
     bool layer;         /* the tree is an overlay's upper directory: whiteouts become tar's */
+    bool root_owned;    /* all is written as root's, whosever it is here */
     const char *prefix; /* in front of each name, with its slash; NULL: "" */
     const char *rename; /* the last component of path under another name; NULL: as it is */
     const struct warnings *warnings; /* sockets are told to these, and left out */

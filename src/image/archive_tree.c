@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
@@ -21,6 +22,7 @@
 #include "image/archive_library.h"
 
 #define BLOCK_SIZE (256u << 10)
+#define ZEROS_SIZE (256u << 20)
 #define XATTR_SIZE_MAX 65536
 
 /* A file with several names, and the first of them. */
@@ -42,6 +44,7 @@ struct tree_writer {
     size_t base; /* the part of every path that isn't in its name */
     void *links; /* a tree of struct linked_file */
     char *block;
+    const char *zeros; /* ZEROS_SIZE of them, none of which takes memory until it is read */
     archive_take *take;
     void *context;
     struct error *err;
@@ -188,8 +191,8 @@ static void describe(struct tree_writer *writer, const char *name, const struct 
     library->archive_entry_set_pathname(entry, name);
     library->archive_entry_set_filetype(entry, status->st_mode & S_IFMT);
     library->archive_entry_set_perm(entry, status->st_mode & 07777);
-    library->archive_entry_set_uid(entry, status->st_uid);
-    library->archive_entry_set_gid(entry, status->st_gid);
+    library->archive_entry_set_uid(entry, writer->options->root_owned ? 0 : status->st_uid);
+    library->archive_entry_set_gid(entry, writer->options->root_owned ? 0 : status->st_gid);
     library->archive_entry_set_mtime(entry, status->st_mtim.tv_sec, status->st_mtim.tv_nsec);
     library->archive_entry_set_size(entry, S_ISREG(status->st_mode) ? status->st_size : 0);
 }
@@ -237,25 +240,42 @@ static int add_sparse_map(struct tree_writer *writer, int fd, const struct stat 
     return 0;
 }
 
-/* As many bytes as the header says: zeros where the file has become shorter meanwhile. */
+/* How many zeros there are from offset on: a hole, or what a file that has become shorter meanwhile
+ * lacks. */
+static int64_t measure_hole(int fd, int64_t offset, int64_t size)
+{
+    off_t data = lseek(fd, offset, SEEK_DATA);
+    if (data < 0)
+        return errno == ENXIO ? size - offset : 0;
+    return data > size ? size - offset : data - offset;
+}
+
+/* As many bytes as the header says. Nothing of a hole is read, however large somebody made it. */
 static int write_contents(struct tree_writer *writer, int fd, int64_t size, const char *name)
 {
-    bool ended = false;
+    int64_t hole = 0, data_end = 0;
     for (int64_t offset = 0; offset < size;) {
-        size_t count = size - offset < BLOCK_SIZE ? (size_t)(size - offset) : BLOCK_SIZE;
-        ssize_t got = ended ? 0 : pread(fd, writer->block, count, offset);
+        if (hole == 0 && offset >= data_end) {
+            hole = measure_hole(fd, offset, size);
+            off_t end = lseek(fd, offset + hole, SEEK_HOLE);
+            data_end = end > offset ? end : size;
+        }
+        int64_t wanted = hole > 0 ? hole : size - offset, most = hole > 0 ? ZEROS_SIZE : BLOCK_SIZE;
+        size_t count = (size_t)(wanted < most ? wanted : most);
+        ssize_t got = hole > 0 ? (ssize_t)count : pread(fd, writer->block, count, offset);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
             return error_set(writer->err, errno, "can't read %s", name);
         if (got == 0) {
-            ended = true;
-            memset(writer->block, 0, count);
-            got = (ssize_t)count;
+            hole = size - offset;
+            continue;
         }
-        if (writer->library->archive_write_data(writer->archive, writer->block, (size_t)got) < 0)
+        const void *bytes = hole > 0 ? writer->zeros : writer->block;
+        if (writer->library->archive_write_data(writer->archive, bytes, (size_t)got) < 0)
             return fail_writing(writer, name);
         offset += got;
+        hole -= hole > 0 ? got : 0;
     }
     return 0;
 }
@@ -479,10 +499,14 @@ int archive_write_tree(int root, const char *path, const struct archive_tree_opt
     writer.base = last ? (size_t)(last + 1 - start) : 0;
     writer.err->text[0] = '\0';
     push(&writer, start);
+    void *zeros =
+        mmap(NULL, ZEROS_SIZE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    writer.zeros = zeros;
     writer.block = memory_allocate(1, BLOCK_SIZE);
     writer.archive = writer.library->archive_write_new();
     writer.entry = writer.library->archive_entry_new();
-    int status = write_all(&writer);
+    int status = zeros == MAP_FAILED ? error_set(writer.err, errno, "no memory for an archive")
+                                     : write_all(&writer);
     writer.library->archive_entry_free(writer.entry);
     writer.library->archive_write_free(writer.archive);
     tdestroy(writer.links, free_link);
@@ -490,6 +514,8 @@ int archive_write_tree(int root, const char *path, const struct archive_tree_opt
         free(writer.pending[--writer.pending_count]);
     free(writer.pending);
     free(writer.block);
+    if (zeros != MAP_FAILED)
+        munmap(zeros, ZEROS_SIZE);
     return status;
 }
 

@@ -278,6 +278,8 @@ static void visit_unpack(struct check *check, int directory, const char *name)
 {
     char lease[32] = "pull.";
     (void)directory;
+    if (strncmp(name, "trash.", 6) == 0 && store_trash_is_held(check->store))
+        return;
     if (sscanf(name, "pull.%16[0-9a-f].", lease + 5) != 1 ||
         !store_lease_is_alive(check->store, lease))
         fault(check, "unpack/%s is left of a process that is gone", name);

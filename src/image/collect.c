@@ -173,8 +173,10 @@ static int collect_documents(struct image_store *store, struct error *err)
 
 void store_collect_rest(struct image_store *store)
 {
+    scope_close int trash = -1;
     {
         scope_close int lock = store_lock(store, STORE_LOCK_EXCLUSIVE, NULL);
+        trash = store_hold_trash(store);
         json_t *index = lock < 0 ? NULL : store_index_read(store, NULL);
         if (index)
             store_collect(store, index, false, NULL, NULL);
@@ -216,7 +218,8 @@ int image_store_tidy(struct image_store *store, struct error *err)
         int status = store_lease_roots(store, true, &blobs, &layers, err);
         json_decref(blobs.members);
         json_decref(layers.members);
-        if (status < 0 || collect_documents(store, err) < 0)
+        if (status < 0 || collect_partial(store, false, NULL, err) < 0 ||
+            collect_documents(store, err) < 0)
             return -1;
     }
     return store_empty_trash(store, err);

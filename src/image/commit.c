@@ -130,6 +130,7 @@ static int make_commit(struct image_store *store, const struct image_commit *com
 int image_commit(struct image_store *store, const struct image_commit *commit, struct image *image,
                  struct error *err)
 {
+    image_store_tidy(store, NULL);
     int status = make_commit(store, commit, image, err);
     if (status < 0)
         store_collect_rest(store);
@@ -197,6 +198,7 @@ static int make_import(struct image_store *store, int fd, const struct image_imp
 int image_import(struct image_store *store, int fd, const struct image_import *import,
                  struct image *image, struct error *err)
 {
+    image_store_tidy(store, NULL);
     int status = make_import(store, fd, import, image, err);
     if (status < 0)
         store_collect_rest(store);

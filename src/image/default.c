@@ -210,12 +210,13 @@ static int make_image(struct image_store *store, struct image_lease *lease, int 
 {
     char diff_id[IMAGE_DIGEST_SIZE], time[32];
     struct compose_tar *tar;
+    const struct archive_tree_options options = {.root_owned = true};
     struct platform host;
     struct reference reference;
     json_t *layer;
     if (compose_tar_begin(store, lease, false, NULL, &tar, err) < 0)
         return -1;
-    if (archive_write_tree(root, "", NULL, compose_tar_take, tar, err) < 0) {
+    if (archive_write_tree(root, "", &options, compose_tar_take, tar, err) < 0) {
         compose_tar_abort(tar);
         return -1;
     }

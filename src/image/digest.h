@@ -1,5 +1,5 @@
-/* SHA-256 of what streams by, from OpenSSL, which is loaded when the first byte is hashed: linking
- * it would cost every start of the program. */
+/* SHA-256 of what streams by, from OpenSSL, which is loaded when it is needed: linking it would
+ * cost every start of the program. */
 #ifndef HULL_IMAGE_DIGEST_H
 #define HULL_IMAGE_DIGEST_H
 
@@ -20,7 +20,7 @@ void digest_finish(struct digest *digest, char text[IMAGE_DIGEST_SIZE]);
 void digest_release(struct digest *digest); /* a zeroed one is borne */
 #define scope_digest __attribute__((cleanup(digest_release)))
 
-/* Of bytes that are all there. */
+/* Of bytes that are all there; the first few documents without OpenSSL. */
 void digest_compute(const void *bytes, size_t count, char text[IMAGE_DIGEST_SIZE]);
 
 /* The 64 digits of a valid digest. */

@@ -92,6 +92,20 @@ static void take_names(struct image *image, const json_t *element)
     }
 }
 
+/* Whether the element isn't in the index any more: whoever only looks takes no lock, and somebody
+ * may remove at the same time. */
+static bool is_gone(struct image_store *store, const json_t *element)
+{
+    const char *digest = store_index_digest(element);
+    json_t *index = store_index_read(store, NULL), *other;
+    bool found = !index;
+    size_t i;
+    json_array_foreach(json_object_get(index, "manifests"), i, other) found =
+        found || strcmp(store_index_digest(other), digest) == 0;
+    json_decref(index);
+    return !found;
+}
+
 /* The ids of all elements of an index, read once; "" where it can't be read. */
 static char (*read_ids(struct image_store *store, const json_t *index,
                        bool warn))[IMAGE_DIGEST_SIZE]
@@ -102,7 +116,7 @@ static char (*read_ids(struct image_store *store, const json_t *index,
     json_array_foreach(manifests, i, element)
     {
         struct error err = {0};
-        if (read_id(store, element, ids[i], &err) < 0 && warn)
+        if (read_id(store, element, ids[i], &err) < 0 && warn && !is_gone(store, element))
             store_warn(store, "image %s: %s", store_index_name(element), err.text);
     }
     return ids;
@@ -227,8 +241,11 @@ int store_find_element(struct image_store *store, json_t *index, const char *tex
     return find_by_id(index, ids, text, element, err);
 }
 
-int image_find(struct image_store *store, const char *text, struct image *image, struct error *err)
+/* *again: it was removed while it was read, and the name may be another image's now. */
+static int find_once(struct image_store *store, const char *text, struct image *image, bool *again,
+                     struct error *err)
 {
+    *again = false;
     *image = (struct image){0};
     json_t *index = store_index_read(store, err);
     if (!index)
@@ -236,9 +253,21 @@ int image_find(struct image_store *store, const char *text, struct image *image,
     const json_t *element = NULL;
     bool by_name;
     int found = store_find_element(store, index, text, &element, &by_name, err);
-    if (found == 1 && store_image_read(store, index, element, image, err) < 0)
+    if (found == 1 && store_image_read(store, index, element, image, err) < 0) {
+        *again = is_gone(store, element);
         found = -1;
+    }
     json_decref(index);
+    return found;
+}
+
+int image_find(struct image_store *store, const char *text, struct image *image, struct error *err)
+{
+    bool again;
+    int found, attempts = 0;
+    do
+        found = find_once(store, text, image, &again, err);
+    while (again && ++attempts < 10);
     return found;
 }
 
@@ -264,10 +293,10 @@ int store_index_list(struct image_store *store, const json_t *index, struct imag
         if (!*ids[i] || store_set_has(&seen, ids[i]))
             continue;
         store_set_add(&seen, ids[i]);
-        if (read_image(store, index, ids, element, &list->images[list->count], &err) < 0)
-            store_warn(store, "image %s: %s", store_index_name(element), err.text);
-        else
+        if (read_image(store, index, ids, element, &list->images[list->count], &err) == 0)
             list->count++;
+        else if (!is_gone(store, element))
+            store_warn(store, "image %s: %s", store_index_name(element), err.text);
     }
     json_decref(seen.members);
     qsort(list->images, list->count, sizeof *list->images, compare_ages);

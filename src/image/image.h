@@ -210,6 +210,11 @@ int image_lease_take(struct image_store *store, const char *owner, const char *l
                      const struct image *image, struct error *err);
 int image_lease_release(struct image_store *store, const char *owner, struct error *err);
 
+/* image_find() of the image that the owner's lease holds, also when it was removed by force and is
+ * in no list any more. */
+int image_find_held(struct image_store *store, const char *owner, const char *id,
+                    struct image *image, struct error *err);
+
 struct image_lease_holder {
     char *owner, *label;
     char image[IMAGE_DIGEST_SIZE]; /* id */
@@ -416,7 +421,8 @@ int image_import(struct image_store *store, int fd, const struct image_import *i
 /* ---- Checking ---- */
 
 /* Removes what processes that are gone left: their leases, half-unpacked layers, documents; not the
- * blobs, whole or partial, which the next pull may go on with. */
+ * blobs, whole or partial, which the next pull may go on with. Whoever adds an image does this
+ * first. */
 int image_store_tidy(struct image_store *store, struct error *err);
 
 /* Verifies the whole store: every reference leads to a manifest, a configuration and all layers;

@@ -47,11 +47,12 @@ static void free_ingest(struct image_ingest *ingest)
     free(ingest);
 }
 
-/* Opens and locks the file. 1: somebody else has it locked; ingest->fd is open then, too. The file
- * may have been removed or moved into place meanwhile: 2. */
+/* Opens and locks the file. 1: somebody else has it locked; ingest->fd is open then, too. 2:
+ * between the two it was removed, or moved into its place, where nothing may be written any more.
+ */
 static int open_file(struct image_ingest *ingest, struct error *err)
 {
-    struct stat status;
+    struct stat status, there;
     ingest->fd =
         openat(ingest->store->fd, ingest->name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
     if (ingest->fd < 0)
@@ -60,7 +61,9 @@ static int open_file(struct image_ingest *ingest, struct error *err)
         return errno == EWOULDBLOCK ? 1 : fail(ingest, errno, "can't lock it", err);
     if (fstat(ingest->fd, &status) < 0)
         return fail(ingest, errno, "can't look at it", err);
-    return status.st_nlink == 0 ? 2 : 0;
+    bool moved = fstatat(ingest->store->fd, ingest->name, &there, AT_SYMLINK_NOFOLLOW) < 0 ||
+                 there.st_ino != status.st_ino || there.st_dev != status.st_dev;
+    return moved ? 2 : 0;
 }
 
 /* Gets the file for itself. 1: the blob has become whole meanwhile. */

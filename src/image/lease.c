@@ -133,6 +133,22 @@ static json_t *read_lease(struct image_store *store, const char *name)
     return lease;
 }
 
+int image_find_held(struct image_store *store, const char *owner, const char *id,
+                    struct image *image, struct error *err)
+{
+    int found = image_find(store, id, image, err);
+    if (found != 0 || check_owner(owner, err) < 0)
+        return found;
+    scope_free char *name = memory_format("keep.%s", owner);
+    json_t *lease = read_lease(store, name);
+    const char *manifest = json_string_value(json_object_get(lease, "manifest"));
+    const char *held = json_string_value(json_object_get(lease, "image"));
+    if (manifest && held && reference_is_digest(manifest) && strcmp(held, id) == 0)
+        found = store_image_read_manifest(store, manifest, image, err) < 0 ? -1 : 1;
+    json_decref(lease);
+    return found;
+}
+
 static DIR *open_leases(struct image_store *store, struct error *err)
 {
     int fd = openat(store->fd, "leases", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -294,6 +294,7 @@ static int load_archive(struct image_store *store, int fd, const struct image_lo
 int image_load(struct image_store *store, int fd, const struct image_load_options *options,
                struct error *err)
 {
+    image_store_tidy(store, NULL);
     int status = load_archive(store, fd, options, err);
     if (status != 0)
         store_collect_rest(store);

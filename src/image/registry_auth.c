@@ -38,6 +38,8 @@ static int refuse(const char *host, const struct registry_http_response *respons
               refused ? "refused the user name or password" : "answered unexpectedly", text);
     if (err && refused)
         err->code = EACCES;
+    else if (err && (response->status == 429 || response->status >= 500))
+        err->code = EAGAIN;
     return -1;
 }
 

@@ -17,15 +17,26 @@ static const char *asked_by(const struct registry_fetch *fetch)
     return *reference->digest ? reference->digest : reference->tag;
 }
 
+static struct platform wanted_platform(const struct registry_fetch *fetch)
+{
+    struct platform host;
+    platform_host(&host);
+    return fetch->options->platform ? *fetch->options->platform : host;
+}
+
 /* Whether the store has what the registry would give, under the name asked for. 1, 0 or -1. */
 static int is_there(const struct registry_fetch *fetch, const char *digest, struct error *err)
 {
-    const struct platform *platform = fetch->options->platform;
     scope_image struct image image = {0};
     char name[REFERENCE_TEXT_SIZE], repository[REFERENCE_TEXT_SIZE];
+    struct platform wanted = wanted_platform(fetch);
     int found = image_find(fetch->store, reference_format(fetch->reference, name), &image, err);
-    if (found <= 0 || (platform && platform_rank(platform, &image.platform) == 0))
-        return found < 0 ? -1 : 0;
+    if (found <= 0)
+        return found;
+    /* Of an index, there may be another platform's image; else it is what there is. */
+    bool from_index = strcmp(image.manifest_digest, digest) != 0;
+    if ((fetch->options->platform || from_index) && platform_rank(&wanted, &image.platform) == 0)
+        return 0;
     scope_free char *noted =
         memory_format("%s@%s", reference_format_repository(fetch->reference, repository), digest);
     for (size_t i = 0; i < image.digest_count; i++)
@@ -55,10 +66,7 @@ static int get_by_digest(struct registry_fetch *fetch, struct image_lease *lease
 static int choose_manifest(struct registry_fetch *fetch, struct image_lease *lease,
                            struct registry_manifest *manifest, struct error *err)
 {
-    struct platform wanted;
-    platform_host(&wanted);
-    if (fetch->options->platform)
-        wanted = *fetch->options->platform;
+    struct platform wanted = wanted_platform(fetch);
     for (int depth = 0; image_type_is_index(manifest->media_type); depth++) {
         json_auto_t *index = json_loadb(manifest->bytes, manifest->length, 0, NULL);
         const json_t *list = json_object_get(index, "manifests"), *chosen;
@@ -123,13 +131,10 @@ static int get_config(struct registry_fetch *fetch, struct image_lease *lease,
 static int check_platform(const struct registry_fetch *fetch, const char *bytes, size_t length,
                           struct error *err)
 {
-    struct platform wanted, offered;
+    struct platform wanted = wanted_platform(fetch), offered;
     char text[PLATFORM_TEXT_SIZE], other[PLATFORM_TEXT_SIZE];
     json_auto_t *config = json_loadb(bytes, length, 0, NULL);
     platform_from_json(config, &offered);
-    platform_host(&wanted);
-    if (fetch->options->platform)
-        wanted = *fetch->options->platform;
     if (!*offered.architecture || platform_rank(&wanted, &offered) > 0)
         return 0;
     if (fetch->options->platform)
@@ -237,5 +242,6 @@ int registry_fetch(struct registry_fetch *fetch, struct error *err)
     strcpy(fetch->digest, manifest.digest);
     if (choose_manifest(fetch, lease, &manifest, err) < 0)
         return -1;
+    fetch->began = true;
     return fetch_manifest(fetch, lease, &manifest, err);
 }

@@ -13,6 +13,7 @@ struct registry_fetch {
     const struct reference *reference; /* the name that it gets: with a tag, or with a digest */
     char digest[IMAGE_DIGEST_SIZE];    /* set: what the registry knows it by */
     bool up_to_date;                   /* set: the store had it under that name */
+    bool began;                        /* set: something was, or might have been, written */
 };
 
 /* Fetches what isn't there. */

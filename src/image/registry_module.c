@@ -6,6 +6,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "base/installation.h"
 #include "base/memory.h"
 #include "base/scope.h"
 #include "image/registry.h"
@@ -41,25 +42,10 @@ char *registry_parse_host(const char *text, struct error *err)
     return host;
 }
 
-/* The path of the module beside the program, or else where it is installed; the caller frees. */
-static char *find_module(void)
-{
-    char program[4096];
-    ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
-    if (length > 0) {
-        program[length] = '\0';
-        char *slash = strrchr(program, '/');
-        char *beside = memory_format("%.*s/" MODULE, slash ? (int)(slash - program) : 0, program);
-        if (access(beside, R_OK) == 0)
-            return beside;
-        free(beside);
-    }
-    return memory_copy_string(HULL_MODULE_DIRECTORY "/" MODULE);
-}
-
 const struct registry_operations *registry_module_load(struct error *err)
 {
-    scope_free char *path = find_module();
+    static const char *const built[] = {MODULE, NULL};
+    scope_free char *path = installation_find(built, HULL_MODULE_DIRECTORY "/" MODULE);
     void *module = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     const struct registry_operations *operations =
         module ? dlsym(module, "hull_registry_operations") : NULL;

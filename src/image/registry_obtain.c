@@ -74,7 +74,9 @@ int registry_obtain(struct image_store *store, const char *name, enum registry_p
         if (found != 0)
             return found < 0 ? -1 : 0;
     }
-    if (policy == REGISTRY_POLICY_NEVER || reference_parse(name, &reference, NULL) < 0)
+    if (reference_parse(name, &reference, err) < 0)
+        return -1;
+    if (policy == REGISTRY_POLICY_NEVER)
         return error_set(err, 0, "no such image: %s (see 'hull images' and 'hull pull')", name);
     if (policy == REGISTRY_POLICY_MISSING && missing)
         missing(options->context, name);

@@ -14,6 +14,7 @@ struct pull {
     const struct registry_config *config;
     const struct registry_pull_options *options;
     bool announced; /* "Pulling from" was said */
+    bool began;     /* something may have been written */
     size_t newer;   /* images that weren't there */
 };
 
@@ -67,7 +68,9 @@ static int pull_one(struct pull *pull, struct registry_session *session, struct 
         .reference = reference,
     };
     announce(pull, reference);
-    if (registry_fetch(&fetch, err) < 0)
+    int status = registry_fetch(&fetch, err);
+    pull->began = pull->began || fetch.began;
+    if (status < 0)
         return -1;
     say(pull, "Digest: %s", fetch.digest);
     pull->newer += !fetch.up_to_date;
@@ -175,7 +178,8 @@ static int pull_candidates(struct pull *pull, const struct reference *candidates
         pull->announced = false;
         if (pull_reference(pull, &candidates[i], &failed) == 0)
             return 0;
-        clean_after_failure(pull, failed.code);
+        if (pull->began)
+            clean_after_failure(pull, failed.code);
         reference_format(&candidates[i], text);
         bool absent = failed.code == ENOENT || failed.code == EACCES;
         if (absent && i + 1 < count) {

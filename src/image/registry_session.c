@@ -247,9 +247,8 @@ int registry_session_send_once(struct registry_session *session, struct registry
         bool again = turn == 0 || (response->challenge.bearer && turn == 1);
         if (!again)
             return 0;
-        if (answer_challenge(session, http, response, identity.generation, err) < 0) {
+        if (answer_challenge(session, http, response, identity.generation, err) < 0)
             return -1;
-        }
         registry_http_response_release(response);
     }
 }
@@ -263,7 +262,8 @@ bool registry_may_retry(int status, const struct registry_http_response *respons
                         const struct error *err)
 {
     if (status < 0)
-        return err->code == ECONNRESET || err->code == ETIMEDOUT || err->code == ECONNREFUSED;
+        return err->code == ECONNRESET || err->code == ETIMEDOUT || err->code == ECONNREFUSED ||
+               err->code == EAGAIN; /* that of a token server */
     switch (response->status) {
     case 408:
     case 429:

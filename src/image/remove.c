@@ -64,15 +64,15 @@ static bool has_several_repositories(const struct image *image)
     return false;
 }
 
-static void drop_all_elements(struct image_store *store, json_t *index, const struct image *image)
+/* Takes out every element of the images with these ids; there may be several manifests of one. */
+static void drop_elements(struct image_store *store, json_t *index, const struct store_set *ids)
 {
     json_t *manifests = json_object_get(index, "manifests");
     for (size_t i = json_array_size(manifests); i-- > 0;) {
-        scope_image struct image other = {0};
+        scope_image struct image image = {0};
         const char *digest = store_index_digest(json_array_get(manifests, i));
-        if (strcmp(digest, image->manifest_digest) == 0 ||
-            (store_image_read_manifest(store, digest, &other, NULL) == 0 &&
-             strcmp(other.id, image->id) == 0))
+        if (store_image_read_manifest(store, digest, &image, NULL) == 0 &&
+            store_set_has(ids, image.id))
             json_array_remove(manifests, i);
     }
 }
@@ -158,7 +158,10 @@ static int remove_from_index(struct image_store *store, json_t *index, const str
         note_untagged(removal, image->names[i]);
     for (size_t i = 0; i < image->digest_count; i++)
         note_untagged(removal, image->digests[i]);
-    drop_all_elements(store, index, image);
+    struct store_set ids = {0};
+    store_set_add(&ids, image->id);
+    drop_elements(store, index, &ids);
+    json_decref(ids.members);
     /* What a container holds stays until its lease ends. */
     if (!find_holder(holders, image->id))
         store_removal_add(&removal->deleted, &removal->deleted_count, image->id);
@@ -202,8 +205,10 @@ int image_remove(struct image_store *store, const char *text, bool force,
 {
     int status = -1;
     struct holders holders = {0};
+    scope_close int trash = -1;
     {
         scope_close int lock = store_lock(store, STORE_LOCK_EXCLUSIVE, err);
+        trash = lock < 0 ? -1 : store_hold_trash(store);
         json_t *index = lock < 0 ? NULL : store_index_read(store, err);
         if (index && image_lease_list(store, &holders.list, &holders.count, err) == 0)
             status = remove_locked(store, index, text, force, &holders, removal, err);
@@ -216,15 +221,18 @@ int image_remove(struct image_store *store, const char *text, bool force,
     return 0;
 }
 
+/* held: the blobs of leases, of running processes too: an image that is being loaded is entered
+ * before it is named. */
 static void prune_images(struct image_store *store, json_t *index,
-                         const struct image_prune_options *options, const struct holders *holders,
+                         const struct image_prune_options *options, const struct store_set *held,
                          struct image_removal *removal)
 {
     scope_image_list struct image_list list = {0};
+    struct store_set ids = {0};
     store_index_list(store, index, &list);
     for (size_t i = 0; i < list.count; i++) {
         const struct image *image = &list.images[i];
-        if ((image->name_count && !options->all) || find_holder(holders, image->id) ||
+        if ((image->name_count && !options->all) || store_set_has(held, image->manifest_digest) ||
             (options->wanted && !options->wanted(image, options->context)))
             continue;
         for (size_t j = 0; j < image->name_count; j++)
@@ -232,17 +240,25 @@ static void prune_images(struct image_store *store, json_t *index,
         for (size_t j = 0; j < image->digest_count; j++)
             note_untagged(removal, image->digests[j]);
         store_removal_add(&removal->deleted, &removal->deleted_count, image->id);
-        drop_all_elements(store, index, image);
+        store_set_add(&ids, image->id);
     }
+    drop_elements(store, index, &ids);
+    json_decref(ids.members);
 }
 
 static int prune_locked(struct image_store *store, json_t *index,
-                        const struct image_prune_options *options, const struct holders *holders,
-                        struct image_removal *removal, struct error *err)
+                        const struct image_prune_options *options, struct image_removal *removal,
+                        struct error *err)
 {
     size_t before = removal->deleted_count;
-    if (options)
-        prune_images(store, index, options, holders, removal);
+    struct store_set held = {0}, layers = {0};
+    int status = options ? store_lease_roots(store, false, &held, &layers, err) : 0;
+    if (options && status == 0)
+        prune_images(store, index, options, &held, removal);
+    json_decref(held.members);
+    json_decref(layers.members);
+    if (status < 0)
+        return -1;
     if (removal->deleted_count > before && store_index_write(store, index, err) < 0)
         return -1;
     if (store_collect(store, index, true, removal, err) < 0)
@@ -254,15 +270,15 @@ int image_prune(struct image_store *store, const struct image_prune_options *opt
                 struct image_removal *removal, struct error *err)
 {
     int status = -1;
-    struct holders holders = {0};
+    scope_close int trash = -1;
     {
         scope_close int lock = store_lock(store, STORE_LOCK_EXCLUSIVE, err);
+        trash = lock < 0 ? -1 : store_hold_trash(store);
         json_t *index = lock < 0 ? NULL : store_index_read(store, err);
-        if (index && image_lease_list(store, &holders.list, &holders.count, err) == 0)
-            status = prune_locked(store, index, options, &holders, removal, err);
+        if (index)
+            status = prune_locked(store, index, options, removal, err);
         json_decref(index);
     }
-    image_lease_holders_free(holders.list, holders.count);
     if (status < 0 || store_empty_trash(store, err) < 0)
         return -1;
     store_make_reserve(store);

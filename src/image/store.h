@@ -46,6 +46,10 @@ void store_make_reserve(struct image_store *store);
 /* Moves what is at path to a place of its own in unpack/, where it is removed by
  * store_empty_trash(); a missing one is borne. */
 int store_move_to_trash(struct image_store *store, const char *path, struct error *err);
+/* Until the descriptor (-1 is borne) is closed, what is in the trash counts as being removed. Under
+ * the exclusive lock, by whoever moves something there. */
+int store_hold_trash(struct image_store *store);
+bool store_trash_is_held(struct image_store *store);
 /* Removes what is in unpack/ and belongs to no live lease. */
 int store_empty_trash(struct image_store *store, struct error *err);
 /* Removes a directory tree or file; a missing one is borne. */

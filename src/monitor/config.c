@@ -57,6 +57,7 @@ static const struct field fields[] = {
     {"overlay", "work", PATH, AT(overlay.work)},
     {"overlay", "userxattr", BOOLEAN, AT(overlay.userxattr)},
     {"overlay", "options", STRING, AT(overlay.options)},
+    {"overlay", "userNamespace", PATH, AT(overlay.user_namespace)},
     {"log", "path", PATH, AT(log.path)},
     {"log", "maxSize", INT64, AT(log.max_size), .min = INT64_MIN, .max = INT64_MAX},
     {"log", "maxFile", INT, AT(log.max_file), .max = 100000},

@@ -63,6 +63,9 @@ struct monitor_overlay {
     const char *upper, *work;     /* both NULL: read-only */
     bool userxattr;               /* in a user namespace of ours */
     const char *options;          /* more options, "volatile,metacopy=off"; or NULL */
+    /* A file of a user namespace, by whose mappings all owners are shown: 0 on the disk is its
+     * root. upper and work are in one directory then. NULL: as they are. */
+    const char *user_namespace;
 };
 
 enum monitor_restart_kind {

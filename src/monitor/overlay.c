@@ -6,11 +6,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <linux/mount.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/fsuid.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -152,7 +155,122 @@ static int mount_from(const struct monitor_overlay *overlay, size_t prefix, stru
     return 0;
 }
 
-int overlay_mount(const struct monitor_overlay *overlay, struct error *err)
+/* ---- with other owners ---- */
+
+#define TEXT_SIZE 32
+
+/* Mounts a copy of the directory's mount at target/NAME, where its owners are mapped. */
+static int mount_mapped(const char *directory, int user_namespace, int target, const char *name)
+{
+    struct mount_attr attributes = {.attr_set = MOUNT_ATTR_IDMAP,
+                                    .userns_fd = (uint64_t)user_namespace};
+    scope_close int tree =
+        (int)syscall(SYS_open_tree, AT_FDCWD, directory, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    if (tree < 0 ||
+        syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attributes, sizeof attributes) < 0)
+        return -1;
+    if (mkdirat(target, name, 0700) < 0)
+        return -1;
+    return (int)syscall(SYS_move_mount, tree, "", target, name, MOVE_MOUNT_F_EMPTY_PATH);
+}
+
+/* overlayfs takes owners as its layers show them; so each layer is mounted once more, mapped, on a
+ * tmpfs below the place where the overlay comes then. */
+static int mount_layers_mapped(const struct monitor_overlay *overlay, struct error *err)
+{
+    char name[TEXT_SIZE];
+    scope_close int user_namespace = open(overlay->user_namespace, O_RDONLY | O_CLOEXEC);
+    if (user_namespace < 0)
+        return error_set(err, errno, "can't open the user namespace %s", overlay->user_namespace);
+    if (mount("tmpfs", overlay->target, "tmpfs", 0, "mode=0700") < 0)
+        return error_set(err, errno, "can't mount a tmpfs on %s", overlay->target);
+    scope_close int target = open(overlay->target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (target < 0)
+        return error_set(err, errno, "can't open %s", overlay->target);
+    for (size_t i = 0; i < overlay->lower.count; i++) {
+        snprintf(name, sizeof name, "%zu", i);
+        if (mount_mapped(overlay->lower.items[i], user_namespace, target, name) < 0)
+            return error_set(err, errno, "can't map the owners of %s (Linux 5.19 can)",
+                             overlay->lower.items[i]);
+    }
+    if (!overlay->upper)
+        return 0;
+    const char *slash = strrchr(overlay->upper, '/');
+    scope_free char *own = strndup(overlay->upper, (size_t)(slash - overlay->upper));
+    if (!own || mount_mapped(own, user_namespace, target, "own") < 0)
+        return error_set(err, errno, "can't map the owners of %s", own ? own : "a directory");
+    return 0;
+}
+
+static void unmount_all(const char *target)
+{
+    while (umount2(target, UNMOUNT_DETACH | UNMOUNT_NOFOLLOW) == 0)
+        continue;
+}
+
+static int mount_overlay(const struct monitor_overlay *overlay, struct error *err);
+
+/* All capabilities that we may have: some go from the effective ones with fsuid 0. */
+static int raise_capabilities(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2];
+    if (syscall(SYS_capget, &header, data) < 0)
+        return -1;
+    for (int i = 0; i < 2; i++)
+        data[i].effective = data[i].permitted;
+    return (int)syscall(SYS_capset, &header, data);
+}
+
+/* overlayfs writes to upper as who has mounted it, and our root isn't mapped there: the container's
+ * root mounts, with our capabilities. */
+static int mount_as_mapped_root(const struct monitor_overlay *overlay, struct error *err)
+{
+    struct stat status;
+    int result = -1;
+    if (stat(overlay->upper ? overlay->upper : overlay->lower.items[0], &status) < 0)
+        return error_set(err, errno, "can't look at %s", overlay->upper);
+    setfsgid(status.st_gid);
+    setfsuid(status.st_uid);
+    if (raise_capabilities() < 0)
+        error_set(err, errno, "can't keep the capabilities to mount with");
+    else
+        result = mount_overlay(overlay, err);
+    setfsuid(geteuid());
+    setfsgid(getegid());
+    return result;
+}
+
+static int overlay_mount_mapped(const struct monitor_overlay *overlay, struct error *err)
+{
+    char **names = calloc(overlay->lower.count + 2, sizeof *names);
+    struct monitor_overlay mapped = *overlay;
+    int result = names ? mount_layers_mapped(overlay, err) : error_set(err, ENOMEM, "no memory");
+    mapped.user_namespace = NULL;
+    mapped.lower.items = (const char **)names;
+    for (size_t i = 0; result == 0 && i < overlay->lower.count; i++)
+        if (asprintf(&names[i], "%s/%zu", overlay->target, i) < 0)
+            result = error_set(err, ENOMEM, "no memory");
+    scope_free char *upper = NULL, *work = NULL;
+    if (result == 0 && overlay->upper &&
+        (asprintf(&upper, "%s/own%s", overlay->target, strrchr(overlay->upper, '/')) < 0 ||
+         asprintf(&work, "%s/own%s", overlay->target, strrchr(overlay->work, '/')) < 0))
+        result = error_set(err, ENOMEM, "no memory");
+    mapped.upper = upper;
+    mapped.work = work;
+    if (result == 0)
+        result = mount_as_mapped_root(&mapped, err);
+    if (result < 0)
+        unmount_all(overlay->target);
+    for (size_t i = 0; names && i < overlay->lower.count; i++)
+        free(names[i]);
+    free(names);
+    return result;
+}
+
+/* ---- */
+
+static int mount_overlay(const struct monitor_overlay *overlay, struct error *err)
 {
     size_t prefix = shared_prefix(&overlay->lower);
     scope_free char *directory = strndup(overlay->lower.items[0], prefix);
@@ -165,8 +283,14 @@ int overlay_mount(const struct monitor_overlay *overlay, struct error *err)
     return result;
 }
 
+int overlay_mount(const struct monitor_overlay *overlay, struct error *err)
+{
+    return overlay->user_namespace ? overlay_mount_mapped(overlay, err)
+                                   : mount_overlay(overlay, err);
+}
+
 void overlay_unmount(const struct monitor_overlay *overlay)
 {
     if (overlay->target)
-        umount2(overlay->target, UNMOUNT_DETACH | UNMOUNT_NOFOLLOW);
+        unmount_all(overlay->target);
 }

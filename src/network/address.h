@@ -1,4 +1,5 @@
-/* IP addresses and subnets as numbers, so that ranges, overlaps and "the next one" are arithmetic. */
+/* IP addresses and subnets as numbers, so that ranges, overlaps and "the next one" are arithmetic.
+ */
 #ifndef HULL_NETWORK_ADDRESS_H
 #define HULL_NETWORK_ADDRESS_H
 

@@ -7,6 +7,7 @@
 #include "base/scope.h"
 #include "network/network_internal.h"
 #include "network/publish.h"
+#include "network/rootless.h"
 
 /* What an attach works on. */
 struct attach {
@@ -118,10 +119,10 @@ static void fill_container(struct attach *attach)
     container->name = memory_copy_string(request->container_name ? request->container_name : "");
     container->mode = request->mode;
     container->state = CONTAINER_MAKING;
-    container->other = memory_copy_string(
-        request->mode == NETWORK_MODE_CONTAINER && request->other_container
-            ? request->other_container
-            : "");
+    container->other =
+        memory_copy_string(request->mode == NETWORK_MODE_CONTAINER && request->other_container
+                               ? request->other_container
+                               : "");
     container->settings = pack_settings(request);
 }
 
@@ -136,7 +137,8 @@ static int prepare_endpoints(struct attach *attach, struct error *err)
     attach->records = memory_allocate(count, sizeof *attach->records);
     container->endpoints = memory_allocate(count, sizeof *container->endpoints);
     for (size_t i = 0; i < count; i++) {
-        const struct network_endpoint_request *wanted = given ? &request->endpoints[i] : &by_default;
+        const struct network_endpoint_request *wanted =
+            given ? &request->endpoints[i] : &by_default;
         struct network_record *network = &attach->records[i];
         struct endpoint_record *endpoint = &container->endpoints[container->endpoint_count++];
         if (network_record_require(attach->networks, wanted->network, network, err) < 0)
@@ -185,7 +187,8 @@ static int record(struct attach *attach, struct error *err)
         publication_bind(attach->networks, request->ports, request->port_count, binding,
                          &attach->publication, err) < 0)
         return -1;
-    attach->container.ports = memory_allocate(attach->publication.count, sizeof(struct network_port));
+    attach->container.ports =
+        memory_allocate(attach->publication.count, sizeof(struct network_port));
     for (size_t i = 0; i < attach->publication.count; i++) {
         attach->container.ports[attach->container.port_count++] = attach->publication.ports[i];
         if (container_record_insert_port(attach->networks, attach->container.id, i,
@@ -193,6 +196,15 @@ static int record(struct attach *attach, struct error *err)
             return -1;
     }
     return database_commit(&transaction, err);
+}
+
+/* The ports were free just now, and are bound again by pasta. */
+static int make_rootless(struct attach *attach, struct error *err)
+{
+    publication_release(&attach->publication);
+    if (attach->container.mode != NETWORK_MODE_BRIDGE)
+        return 0;
+    return rootless_start(attach->networks, &attach->container, err);
 }
 
 static int make(struct attach *attach, struct error *err)
@@ -205,6 +217,8 @@ static int make(struct attach *attach, struct error *err)
         namespace_make(networks, container->id, attach->request->user_namespace, err);
     if (namespace < 0)
         return -1;
+    if (networks->rootless)
+        return make_rootless(attach, err);
     for (size_t i = 0; i < container->endpoint_count; i++)
         if (endpoint_make(networks, container, i, &attach->records[i], namespace, err) < 0)
             return -1;
@@ -215,6 +229,7 @@ static int make(struct attach *attach, struct error *err)
     if (publication_start(networks, &attach->container, &attach->publication, err) < 0 ||
         rules_update(networks, err) < 0)
         return -1;
+    conntrack_forget(container->ports, container->port_count);
     /* Here libnftables is loaded anyway. */
     if (!attach->records[0].internal)
         foreign_warn(networks, attach->records[0].interface);
@@ -254,6 +269,8 @@ int network_attach(struct networks *networks, const struct network_request *requ
     struct attach attach = {.networks = networks, .request = request};
     *attachment = (struct network_attachment){0};
     if (check_request(request, err) < 0 ||
+        (networks->rootless && request->mode == NETWORK_MODE_BRIDGE &&
+         rootless_check(request, err) < 0) ||
         container_record_recover(networks, err) < 0 ||
         network_detach(networks, request->container_id, err) < 0)
         return error_wrap(err, "container %.12s", request->container_id);

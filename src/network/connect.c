@@ -11,6 +11,8 @@
 static int load_attached(struct networks *networks, const char *id,
                          struct container_record *container, struct error *err)
 {
+    if (networks->rootless)
+        return error_set(err, 0, "only root can connect containers to networks");
     int found = container_record_load(networks, id, container, err);
     if (found < 0)
         return -1;
@@ -110,7 +112,7 @@ static int make_recorded(struct networks *networks, struct container_record *con
 }
 
 static int connect_container(struct networks *networks, const char *id,
-                   const struct network_endpoint_request *request, struct error *err)
+                             const struct network_endpoint_request *request, struct error *err)
 {
     scope_network_record struct network_record network = {0};
     scope_container_record struct container_record container = {0};
@@ -151,7 +153,7 @@ int network_connect(struct networks *networks, const char *container_id,
 }
 
 static int disconnect_container(struct networks *networks, const char *id, const char *name,
-                      struct error *err)
+                                struct error *err)
 {
     scope_container_record struct container_record before = {0}, after = {0};
     scope_network_record struct network_record network = {0};

@@ -80,15 +80,14 @@ static int load_endpoints(struct networks *networks, struct container_record *re
         "t", record->id);
     int more = row ? 1 : -1;
     while (more == 1 && (more = database_step(networks->database, row, err)) == 1) {
-        record->endpoints = memory_resize(record->endpoints, record->endpoint_count + 1,
-                                          sizeof *record->endpoints);
+        record->endpoints =
+            memory_resize(record->endpoints, record->endpoint_count + 1, sizeof *record->endpoints);
         read_endpoint(row, &record->endpoints[record->endpoint_count++]);
     }
     return more;
 }
 
-static int load_ports(struct networks *networks, struct container_record *record,
-                      struct error *err)
+static int load_ports(struct networks *networks, struct container_record *record, struct error *err)
 {
     scope_statement sqlite3_stmt *row = database_prepare(
         networks->database, err,
@@ -97,8 +96,7 @@ static int load_ports(struct networks *networks, struct container_record *record
         "t", record->id);
     int more = row ? 1 : -1;
     while (more == 1 && (more = database_step(networks->database, row, err)) == 1) {
-        record->ports =
-            memory_resize(record->ports, record->port_count + 1, sizeof *record->ports);
+        record->ports = memory_resize(record->ports, record->port_count + 1, sizeof *record->ports);
         struct network_port *port = &record->ports[record->port_count++];
         *port = (struct network_port){
             .protocol = (enum network_protocol)sqlite3_column_int(row, 0),
@@ -128,10 +126,8 @@ static int load_row(struct networks *networks, const char *id, struct container_
     record->state = (enum container_state)sqlite3_column_int(row, 2);
     record->other = memory_copy_string(database_text(row, 3));
     record->settings = json_loads(database_text(row, 4), 0, NULL);
-    record->maker =
-        (struct helper){sqlite3_column_int(row, 5), sqlite3_column_int64(row, 6)};
-    record->helper =
-        (struct helper){sqlite3_column_int(row, 7), sqlite3_column_int64(row, 8)};
+    record->maker = (struct helper){sqlite3_column_int(row, 5), sqlite3_column_int64(row, 6)};
+    record->helper = (struct helper){sqlite3_column_int(row, 7), sqlite3_column_int64(row, 8)};
     return 1;
 }
 
@@ -175,8 +171,9 @@ int container_record_insert_port(struct networks *networks, const char *id, size
     return database_run(networks->database, err,
                         "INSERT INTO network_port (container, position, protocol, container_port,"
                         " host_port, host_address) VALUES (?, ?, ?, ?, ?, ?)",
-                        "tiiiit", id, (long long)position, (long long)port->protocol, (long long)port->container_port,
-                        (long long)port->host_first, port->host_address);
+                        "tiiiit", id, (long long)position, (long long)port->protocol,
+                        (long long)port->container_port, (long long)port->host_first,
+                        port->host_address);
 }
 
 int container_record_insert(struct networks *networks, struct container_record *record,
@@ -191,9 +188,8 @@ int container_record_insert(struct networks *networks, struct container_record *
                      " maker, maker_start, helper, helper_start, settings)"
                      " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, ?)",
                      "ttiittiiit", record->id, record->name, (long long)record->mode,
-                     (long long)record->state, record->other, networks->boot,
-                     (long long)time(NULL), (long long)record->maker.pid, record->maker.start,
-                     settings) < 0)
+                     (long long)record->state, record->other, networks->boot, (long long)time(NULL),
+                     (long long)record->maker.pid, record->maker.start, settings) < 0)
         return -1;
     for (size_t i = 0; i < record->endpoint_count; i++)
         if (container_record_insert_endpoint(networks, record->id, i, &record->endpoints[i], err) <
@@ -274,11 +270,11 @@ int container_record_sweep(struct networks *networks, bool force, struct error *
     if (database_run(networks->database, err, "DELETE FROM network_container WHERE boot != ?", "t",
                      networks->boot) < 0)
         return -1;
-    scope_statement sqlite3_stmt *row = database_prepare(
-        networks->database, err,
-        "SELECT e.id, e.host_interface, c.changed FROM network_container c"
-        " JOIN network_endpoint e ON e.container = c.id WHERE c.state = 2",
-        "");
+    scope_statement sqlite3_stmt *row =
+        database_prepare(networks->database, err,
+                         "SELECT e.id, e.host_interface, c.changed FROM network_container c"
+                         " JOIN network_endpoint e ON e.container = c.id WHERE c.state = 2",
+                         "");
     int more = row ? 1 : -1;
     scope_netlink struct netlink netlink = {.fd = -1};
     long long now = time(NULL);

@@ -13,8 +13,7 @@
 static int check_name(const char *name, struct error *err)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
-    static const char more[] =
-        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
+    static const char more[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
     size_t length = name ? strlen(name) : 0;
     if (length == 0 || length > NAME_LIMIT || !strchr(letters, name[0]) ||
         strspn(name, more) != length)
@@ -23,8 +22,7 @@ static int check_name(const char *name, struct error *err)
                          "these or _ . -",
                          name ? name : "");
     if (strcmp(name, "default") == 0 || strcmp(name, "container") == 0)
-        return error_set(err, 0, "network '%s': the name means something else in --network",
-                         name);
+        return error_set(err, 0, "network '%s': the name means something else in --network", name);
     return 0;
 }
 
@@ -34,8 +32,7 @@ static int fill_range(struct networks *networks, const struct network_pool *pool
 {
     struct subnet subnet;
     if (!subnet_parse(&subnet, pool->subnet))
-        return error_set(err, 0, "'%s' is no subnet (10.30.0.0/24, fd00:30::/64)",
-                         pool->subnet);
+        return error_set(err, 0, "'%s' is no subnet (10.30.0.0/24, fd00:30::/64)", pool->subnet);
     bool is4 = subnet.base.family == AF_INET;
     struct network_range *range = &record->ranges[is4 ? NETWORK_IP4 : NETWORK_IP6];
     if (subnet.prefix > (is4 ? 30 : 126))
@@ -53,8 +50,8 @@ static int fill_range(struct networks *networks, const struct network_pool *pool
         return error_set(err, 0, "gateway '%s' is no address of subnet %s", pool->gateway,
                          pool->subnet);
     if (pool->ip_range && *pool->ip_range &&
-        (!subnet_parse(&range->from, pool->ip_range) ||
-         range->from.prefix < subnet.prefix || !subnet_contains(&subnet, &range->from.base)))
+        (!subnet_parse(&range->from, pool->ip_range) || range->from.prefix < subnet.prefix ||
+         !subnet_contains(&subnet, &range->from.base)))
         return error_set(err, 0, "range '%s' is no part of subnet %s", pool->ip_range,
                          pool->subnet);
     return 0;
@@ -78,11 +75,11 @@ static int fill_ranges(struct networks *networks, const struct network_settings 
                        struct network_record *record, struct error *err)
 {
     for (size_t i = 0; i < settings->pool_count; i++)
-        if (settings->pools[i].subnet &&
-            fill_range(networks, &settings->pools[i], record, err) < 0)
+        if (settings->pools[i].subnet && fill_range(networks, &settings->pools[i], record, err) < 0)
             return -1;
     for (size_t i = 0; i < settings->pool_count; i++)
-        if (!settings->pools[i].subnet && (settings->pools[i].gateway || settings->pools[i].ip_range))
+        if (!settings->pools[i].subnet &&
+            (settings->pools[i].gateway || settings->pools[i].ip_range))
             return error_set(err, 0, "a gateway or range needs its subnet");
     /* A network with only an IPv6 subnet given gets an IPv4 one, too, as docker's do. */
     if (fill_automatic(networks, NETWORK_IP4, record, err) < 0)
@@ -127,7 +124,8 @@ static int take_option(const char *key, const char *value, struct network_record
     } else if (strcmp(key, "mtu") == 0 || strcmp(key, "com.docker.network.driver.mtu") == 0) {
         good = quantity_read_integer(value, 68, 65535, &mtu);
         record->mtu = good ? (int)mtu : 0;
-    } else if (strcmp(key, "icc") == 0 || strcmp(key, "com.docker.network.bridge.enable_icc") == 0) {
+    } else if (strcmp(key, "icc") == 0 ||
+               strcmp(key, "com.docker.network.bridge.enable_icc") == 0) {
         good = read_boolean(value, &record->icc);
     } else if (strcmp(key, "masquerade") == 0 ||
                strcmp(key, "com.docker.network.bridge.enable_ip_masquerade") == 0) {
@@ -141,9 +139,8 @@ static int take_option(const char *key, const char *value, struct network_record
         if (good && address.number == 0)
             *record->host_binding = '\0';
     } else {
-        return error_set(err, 0,
-                         "option '%s' is unknown (bridge, mtu, icc, masquerade, host-binding)",
-                         key);
+        return error_set(
+            err, 0, "option '%s' is unknown (bridge, mtu, icc, masquerade, host-binding)", key);
     }
     return good ? 0 : error_set(err, 0, "option %s: '%s' is no value of it", key, value);
 }
@@ -226,6 +223,8 @@ int network_create(struct networks *networks, const struct network_settings *set
     };
     if (check_name(settings->name, err) < 0)
         return -1;
+    if (networks->rootless)
+        return error_set(err, 0, "network '%s': only root can make networks", settings->name);
     if (settings->driver && *settings->driver && strcmp(settings->driver, "bridge") != 0)
         return error_set(err, 0, "network '%s': there is no driver '%s' (only bridge)",
                          settings->name, settings->driver);
@@ -243,7 +242,8 @@ int network_create(struct networks *networks, const struct network_settings *set
     return 0;
 }
 
-/* ---- Removing --------------------------------------------------------------------------------- */
+/* ---- Removing ---------------------------------------------------------------------------------
+ */
 
 static int check_unused(struct networks *networks, const struct network_record *record,
                         struct error *err)
@@ -257,12 +257,13 @@ static int check_unused(struct networks *networks, const struct network_record *
     if (used != 1)
         return used;
     const char *name = database_text(row, 1);
-    return network_refuse(err, EBUSY, "container '%.64s' is attached to it (disconnect or remove that)",
-                     *name ? name : database_text(row, 0));
+    return network_refuse(err, EBUSY,
+                          "container '%.64s' is attached to it (disconnect or remove that)",
+                          *name ? name : database_text(row, 0));
 }
 
-static int remove_record(struct networks *networks, const char *name,
-                         struct network_record *record, struct error *err)
+static int remove_record(struct networks *networks, const char *name, struct network_record *record,
+                         struct error *err)
 {
     scope_transaction struct database_transaction transaction = {0};
     if (database_begin(networks->database, &transaction, err) < 0 ||
@@ -274,8 +275,8 @@ static int remove_record(struct networks *networks, const char *name,
         check_unused(networks, record, err) < 0 ||
         database_run(networks->database, err, "INSERT OR IGNORE INTO network_removed VALUES (?)",
                      "t", record->interface) < 0 ||
-        database_run(networks->database, err, "DELETE FROM network WHERE id = ?", "t",
-                     record->id) < 0)
+        database_run(networks->database, err, "DELETE FROM network WHERE id = ?", "t", record->id) <
+            0)
         return -1;
     return database_commit(&transaction, err);
 }

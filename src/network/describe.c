@@ -14,9 +14,8 @@ static json_t *describe_endpoint(const struct network_endpoint *endpoint)
                      aliases, "NetworkID", endpoint->network_id, "EndpointID", endpoint->id,
                      "MacAddress", endpoint->mac, "Gateway", endpoint->gateway4, "IPAddress",
                      endpoint->ip4, "IPPrefixLen", endpoint->ip4_prefix, "IPv6Gateway",
-                     endpoint->gateway6, "GlobalIPv6Address", endpoint->ip6,
-                     "GlobalIPv6PrefixLen", endpoint->ip6_prefix, "IPAMConfig", "Links",
-                     "DriverOpts");
+                     endpoint->gateway6, "GlobalIPv6Address", endpoint->ip6, "GlobalIPv6PrefixLen",
+                     endpoint->ip6_prefix, "IPAMConfig", "Links", "DriverOpts");
 }
 
 static json_t *describe_ports(const struct network_attachment *attachment)
@@ -47,12 +46,11 @@ static void describe_default(json_t *settings, const struct network_attachment *
     for (size_t i = 0; i < attachment->endpoint_count; i++)
         if (strcmp(attachment->endpoints[i].network_name, NETWORK_DEFAULT) == 0)
             endpoint = &attachment->endpoints[i];
-    json_t *fields =
-        json_pack("{s:s, s:s, s:s, s:i, s:s, s:s, s:i, s:s}", "EndpointID", endpoint->id, "Gateway",
-                  endpoint->gateway4, "IPAddress", endpoint->ip4, "IPPrefixLen",
-                  endpoint->ip4_prefix, "IPv6Gateway", endpoint->gateway6, "GlobalIPv6Address",
-                  endpoint->ip6, "GlobalIPv6PrefixLen", endpoint->ip6_prefix, "MacAddress",
-                  endpoint->mac);
+    json_t *fields = json_pack(
+        "{s:s, s:s, s:s, s:i, s:s, s:s, s:i, s:s}", "EndpointID", endpoint->id, "Gateway",
+        endpoint->gateway4, "IPAddress", endpoint->ip4, "IPPrefixLen", endpoint->ip4_prefix,
+        "IPv6Gateway", endpoint->gateway6, "GlobalIPv6Address", endpoint->ip6,
+        "GlobalIPv6PrefixLen", endpoint->ip6_prefix, "MacAddress", endpoint->mac);
     json_object_update(settings, fields);
     json_decref(fields);
 }
@@ -70,11 +68,11 @@ json_t *network_attachment_describe(const struct network_attachment *attachment)
         json_object_set_new(networks, attachment->mode == NETWORK_MODE_HOST ? "host" : "none",
                             describe_endpoint(&none));
     }
-    json_t *settings = json_pack(
-        "{s:s, s:s, s:s, s:o, s:b, s:s, s:i, s:n, s:n}", "Bridge", "", "SandboxID",
-        name ? name + 1 : "", "SandboxKey", path, "Ports", describe_ports(attachment),
-        "HairpinMode", 0, "LinkLocalIPv6Address", "", "LinkLocalIPv6PrefixLen", 0,
-        "SecondaryIPAddresses", "SecondaryIPv6Addresses");
+    json_t *settings =
+        json_pack("{s:s, s:s, s:s, s:o, s:b, s:s, s:i, s:n, s:n}", "Bridge", "", "SandboxID",
+                  name ? name + 1 : "", "SandboxKey", path, "Ports", describe_ports(attachment),
+                  "HairpinMode", 0, "LinkLocalIPv6Address", "", "LinkLocalIPv6PrefixLen", 0,
+                  "SecondaryIPAddresses", "SecondaryIPv6Addresses");
     describe_default(settings, attachment);
     json_object_set_new(settings, "Networks", networks);
     return settings;

@@ -33,9 +33,10 @@ static int find_any(struct networks *networks, const char *id, bool *current, st
 
 /* From here on nothing of the container passes; the kernel drops the interfaces with the namespace,
  * which takes it some milliseconds, and container_record_sweep() sees to it that it does. */
-static int cut_off(const struct container_record *container, struct error *err)
+static int cut_off(const struct networks *networks, const struct container_record *container,
+                   struct error *err)
 {
-    if (container->endpoint_count == 0)
+    if (container->endpoint_count == 0 || networks->rootless)
         return 0;
     scope_netlink struct netlink netlink = {.fd = -1};
     if (netlink_open(&netlink, NETLINK_ROUTE, err) < 0)
@@ -77,12 +78,17 @@ static int detach(struct networks *networks, const char *id, struct error *err)
     if (found <= 0)
         return found;
     bool had_ports = container.port_count > 0;
-    if (helper_stop(&container.helper, err) < 0 || cut_off(&container, err) < 0 || namespace_drop(networks, id, err) < 0 ||
-        forget(networks, &container, err) < 0)
+    if (helper_stop(&container.helper, err) < 0 || cut_off(networks, &container, err) < 0 ||
+        namespace_drop(networks, id, err) < 0 || forget(networks, &container, err) < 0)
         return -1;
     if (network_uses_resolver(networks, &container) && resolver_update(networks, err) < 0)
         return -1;
-    return had_ports ? rules_update(networks, err) : 0;
+    if (!had_ports || networks->rootless)
+        return 0;
+    if (rules_update(networks, err) < 0)
+        return -1;
+    conntrack_forget(container.ports, container.port_count);
+    return 0;
 }
 
 int network_detach(struct networks *networks, const char *container_id, struct error *err)

@@ -65,8 +65,7 @@ static void add_name(struct dns_names *names, const char *name, const struct dns
         network->room = network->room ? 2 * network->room : 16;
         network->names = memory_resize(network->names, network->room, sizeof *network->names);
     }
-    network->names[network->count++] =
-        (struct dns_name){copy_lower(&names->arena, name), *address};
+    network->names[network->count++] = (struct dns_name){copy_lower(&names->arena, name), *address};
 }
 
 static void join_network(struct dns_names *names, const char *id)
@@ -89,8 +88,9 @@ static bool take_line(struct dns_names *names, const char *keyword, const char *
     struct dns_container *container =
         names->container_count ? &names->containers[names->container_count - 1] : NULL;
     if (strcmp(keyword, "network") == 0 && second) {
-        names->networks[names->network_count++] = (struct dns_network){
-            .id = arena_copy_string(&names->arena, first), .name = copy_lower(&names->arena, second)};
+        names->networks[names->network_count++] =
+            (struct dns_network){.id = arena_copy_string(&names->arena, first),
+                                 .name = copy_lower(&names->arena, second)};
     } else if (strcmp(keyword, "name") == 0 && second && names->network_count > 0 &&
                parse_address(&address, second)) {
         add_name(names, first, &address);

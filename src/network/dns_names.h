@@ -30,8 +30,8 @@ struct dns_upstream {
 
 struct dns_container {
     char id[DNS_ID_SIZE];
-    bool internal;                        /* nothing is asked of anybody else for it */
-    const struct dns_network **networks;  /* that it is in */
+    bool internal;                       /* nothing is asked of anybody else for it */
+    const struct dns_network **networks; /* that it is in */
     size_t network_count;
     struct dns_upstream upstreams[DNS_UPSTREAMS]; /* none: the host's */
     size_t upstream_count;

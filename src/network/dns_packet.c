@@ -27,7 +27,8 @@ static uint8_t *put16(uint8_t *at, unsigned int value)
     return at + 2;
 }
 
-/* Reads labels without compression, which a question can't have. Returns the position after them,
+/* Reads labels without compression, which a question can't have: 255 bytes with their lengths and
+ * the last zero (RFC 1035 2.3.4). Returns the position after them,
  * or 0. A byte that can't be in a host's name makes the name one that nobody has. */
 static size_t read_name(const uint8_t *message, size_t length, size_t at, char *name)
 {
@@ -38,7 +39,7 @@ static size_t read_name(const uint8_t *message, size_t length, size_t at, char *
         size_t label = message[at++];
         if (label == 0)
             break;
-        if (label > 63 || label > length - at || used + label + 2 > DNS_NAME_SIZE)
+        if (label > 63 || label > length - at || used + label + 2 >= DNS_NAME_SIZE)
             return 0;
         for (size_t i = 0; i < label; i++) {
             unsigned char byte = message[at + i];
@@ -168,7 +169,7 @@ static size_t write_name(const char *name, uint8_t *at)
     size_t used = 0;
     while (*name) {
         size_t label = strcspn(name, ".");
-        if (label == 0 || label > 63 || used + label + 2 > DNS_NAME_SIZE)
+        if (label == 0 || label > 63 || used + label + 2 >= DNS_NAME_SIZE)
             return 0;
         at[used++] = (uint8_t)label;
         memcpy(at + used, name, label);
@@ -193,7 +194,8 @@ size_t dns_compose_name(const uint8_t *query, const struct dns_question *questio
     return (size_t)(at - out) + length;
 }
 
-/* ---- Reverse names ----------------------------------------------------------------------------- */
+/* ---- Reverse names -----------------------------------------------------------------------------
+ */
 
 static bool parse_reverse4(const char *name, struct dns_address *address)
 {

@@ -35,8 +35,8 @@ struct dns_question {
     uint16_t id;
     char name[DNS_NAME_SIZE]; /* in lower case, without the last dot; "" is the root */
     uint16_t type, class;
-    size_t end;        /* of the question in the message */
-    size_t udp_size;   /* how long an answer by UDP may be */
+    size_t end;      /* of the question in the message */
+    size_t udp_size; /* how long an answer by UDP may be */
 };
 
 /* Reads a query with one question. What isn't one is refused with the code to answer, or -1 if

@@ -92,8 +92,8 @@ static bool ask_next(struct dns_query *query)
     while (query->tries < TRIES && count > 0) {
         const struct dns_upstream *upstream = &upstreams[query->tries++ % count];
         scope_close_fd(&query->fd);
-        query->fd = socket(upstream->address.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
-                           0);
+        query->fd =
+            socket(upstream->address.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
         if (query->fd < 0 ||
             connect(query->fd, (const struct sockaddr *)&upstream->address, upstream->length) < 0 ||
             send(query->fd, query->message, query->length, MSG_NOSIGNAL) < 0 ||

@@ -51,7 +51,8 @@ size_t dns_server_upstreams(struct dns_server *server, const struct dns_containe
     return server->host_upstream_count;
 }
 
-/* ---- Answers of hull's own ---------------------------------------------------------------------- */
+/* ---- Answers of hull's own ----------------------------------------------------------------------
+ */
 
 /* Several containers with one alias take turns at being the first. */
 static void shuffle(struct dns_address *addresses, size_t count)
@@ -143,11 +144,12 @@ static void udp_ready(struct dns_source *source, uint32_t events)
 static void tcp_ready(struct dns_source *source, uint32_t events)
 {
     (void)events;
-    dns_stream_accept((struct dns_listener *)((char *)source -
-                                              offsetof(struct dns_listener, tcp_source)));
+    dns_stream_accept(
+        (struct dns_listener *)((char *)source - offsetof(struct dns_listener, tcp_source)));
 }
 
-/* ---- What the parent says ----------------------------------------------------------------------- */
+/* ---- What the parent says -----------------------------------------------------------------------
+ */
 
 static void add_listener(struct dns_server *server, const char *id, int udp, int tcp)
 {

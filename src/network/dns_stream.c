@@ -141,13 +141,13 @@ static void give_up(struct dns_stream *stream)
 static void ask_next(struct dns_stream *stream)
 {
     const struct dns_upstream *upstreams;
-    size_t count = dns_server_upstreams(stream->listener->server, stream->listener->container,
-                                        &upstreams);
+    size_t count =
+        dns_server_upstreams(stream->listener->server, stream->listener->container, &upstreams);
     while (stream->tries < count) {
         const struct dns_upstream *upstream = &upstreams[stream->tries++];
         scope_close_fd(&stream->upstream);
-        stream->upstream = socket(upstream->address.ss_family,
-                                  SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        stream->upstream =
+            socket(upstream->address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
         if (stream->upstream >= 0 &&
             (connect(stream->upstream, (const struct sockaddr *)&upstream->address,
                      upstream->length) == 0 ||

@@ -111,9 +111,9 @@ static int choose_address(struct networks *networks, const struct network_record
 {
     const struct network_range *range = &network->ranges[family];
     if (!range->subnet.base.family)
-        return wanted && *wanted ? error_set(err, 0, "address %s: the network has no such subnet",
-                                             wanted)
-                                 : 0;
+        return wanted && *wanted
+                   ? error_set(err, 0, "address %s: the network has no such subnet", wanted)
+                   : 0;
     *prefix = range->subnet.prefix;
     address_format(&range->gateway, gateway);
     if (wanted && *wanted)
@@ -149,7 +149,7 @@ int endpoint_prepare(struct networks *networks, const struct network_record *net
     public->network_name = memory_copy_string(network->name);
     public->aliases = memory_allocate(request->alias_count, sizeof *public->aliases);
     for (size_t i = 0; i < request->alias_count; i++)
-        public->aliases[public->alias_count++] = memory_copy_string(request->aliases[i]);
+    public->aliases[public->alias_count++] = memory_copy_string(request->aliases[i]);
     if (network_make_id(public->id, err) < 0)
         return -1;
     snprintf(endpoint->host_interface, IF_NAMESIZE, "hv%.12s", public->id);

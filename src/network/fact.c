@@ -2,8 +2,7 @@
 
 #include "network/network_internal.h"
 
-int network_fact_read(struct networks *networks, const char *key, char value[64],
-                      struct error *err)
+int network_fact_read(struct networks *networks, const char *key, char value[64], struct error *err)
 {
     scope_statement sqlite3_stmt *row = database_prepare(
         networks->database, err, "SELECT value FROM network_fact WHERE key = ?", "t", key);
@@ -15,6 +14,6 @@ int network_fact_read(struct networks *networks, const char *key, char value[64]
 int network_fact_write(struct networks *networks, const char *key, const char *value,
                        struct error *err)
 {
-    return database_run(networks->database, err, "INSERT OR REPLACE INTO network_fact VALUES (?, ?)",
-                        "tt", key, value);
+    return database_run(networks->database, err,
+                        "INSERT OR REPLACE INTO network_fact VALUES (?, ?)", "tt", key, value);
 }

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/scope.h"
 #include "network/network_internal.h"
+#include "network/rootless.h"
 
 #define FILE_LIMIT ((size_t)1 << 20)
 
@@ -92,7 +93,8 @@ static char *compose_hosts(const struct container_record *record, const char *ho
     return text;
 }
 
-/* ---- resolv.conf ------------------------------------------------------------------------------ */
+/* ---- resolv.conf ------------------------------------------------------------------------------
+ */
 
 /* The host's file, taken apart as resolv.conf(5) says: later search and domain lines replace
  * earlier ones. */
@@ -168,8 +170,9 @@ bool network_uses_resolver(struct networks *networks, const struct container_rec
            host_resolver_is_local(networks);
 }
 
-static void write_servers(FILE *out, const struct container_record *record,
-                          const struct resolver_file *host, bool resolver)
+static void write_servers(FILE *out, struct networks *networks,
+                          const struct container_record *record, const struct resolver_file *host,
+                          bool resolver)
 {
     const json_t *given = json_object_get(record->settings, "dns");
     size_t i;
@@ -178,8 +181,10 @@ static void write_servers(FILE *out, const struct container_record *record,
         fprintf(out, "nameserver %s\n", NETWORK_RESOLVER);
         return;
     }
-    json_array_foreach(given, i, server)
-        fprintf(out, "nameserver %s\n", json_string_value(server));
+    json_array_foreach(given, i, server) fprintf(out, "nameserver %s\n", json_string_value(server));
+    if (networks->rootless && record->mode == NETWORK_MODE_BRIDGE && json_array_size(given) == 0 &&
+        host_resolver_is_local(networks))
+        fprintf(out, "nameserver %s\n", ROOTLESS_RESOLVER);
     for (i = 0; json_array_size(given) == 0 && i < host->server_count; i++)
         if (record->mode == NETWORK_MODE_HOST || !is_loopback(host->servers[i]))
             fprintf(out, "nameserver %s\n", host->servers[i]);
@@ -195,8 +200,7 @@ static void write_words(FILE *out, const char *keyword, const json_t *given, con
     if (!any)
         return;
     fprintf(out, "%s", keyword);
-    json_array_foreach(given, i, word)
-        fprintf(out, " %s", json_string_value(word));
+    json_array_foreach(given, i, word) fprintf(out, " %s", json_string_value(word));
     if (json_array_size(given) == 0 && host && *host)
         fprintf(out, " %s", host);
     fprintf(out, "%s\n", more);
@@ -212,7 +216,7 @@ static char *compose_resolv_conf(struct networks *networks, const struct contain
     bool resolver = network_uses_resolver(networks, record);
     read_host_file(&host);
     FILE *out = open_memstream(&text, &size);
-    write_servers(out, record, &host, resolver);
+    write_servers(out, networks, record, &host, resolver);
     if (!first || strcmp(first, ".") != 0)
         write_words(out, "search", search, host.search, "");
     /* Names without a dot are asked as they are: containers' are. */

@@ -92,9 +92,8 @@ static int find_chains(struct foreign *foreign, struct error *err)
     scope_netlink struct netlink netlink = {.fd = -1};
     if (netlink_open(&netlink, NETLINK_NETFILTER, err) < 0)
         return -1;
-    struct nlmsghdr *message =
-        netlink_begin(&netlink, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETCHAIN, NLM_F_DUMP, 0,
-                      "look for other firewalls");
+    struct nlmsghdr *message = netlink_begin(&netlink, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETCHAIN,
+                                             NLM_F_DUMP, 0, "look for other firewalls");
     struct nfgenmsg *header = mnl_nlmsg_put_extra_header(message, sizeof *header);
     header->nfgen_family = NFPROTO_UNSPEC;
     header->version = NFNETLINK_V0;
@@ -121,9 +120,10 @@ static void warn(const struct networks *networks, const struct foreign *foreign,
     const char *program = strcmp(chain->family, "ip6") == 0 ? "ip6tables" : "iptables";
     const char *where = foreign->has_docker ? "DOCKER-USER" : "FORWARD";
     if (strcmp(chain->table, "firewalld") == 0)
-        snprintf(advice, sizeof advice,
-                 "firewall-cmd --permanent --zone=trusted --add-interface=%s; firewall-cmd --reload",
-                 interface);
+        snprintf(
+            advice, sizeof advice,
+            "firewall-cmd --permanent --zone=trusted --add-interface=%s; firewall-cmd --reload",
+            interface);
     else if (is_iptables)
         snprintf(advice, sizeof advice, "%s -I %s -i %s -j ACCEPT; %s -I %s -o %s -j ACCEPT",
                  program, where, interface, program, where, interface);

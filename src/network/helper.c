@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/installation.h"
 #include "base/memory.h"
 #include "base/scope.h"
 #include "network/network_internal.h"
@@ -22,20 +23,12 @@
 
 char *helper_find(const char *program)
 {
-    static const char *const places[] = {"", "/../libexec/hull", "/../network",
-                                         "/../../src/network"};
-    char own[PATH_MAX];
-    ssize_t length = readlink("/proc/self/exe", own, sizeof own - 1);
-    own[length > 0 ? length : 0] = '\0';
-    char *slash = strrchr(own, '/');
-    if (slash)
-        *slash = '\0';
-    for (size_t i = 0; slash && i < sizeof places / sizeof *places; i++) {
-        scope_free char *path = memory_format("%s%s/%s", own, places[i], program);
-        if (access(path, X_OK) == 0)
-            return scope_take_pointer(path);
-    }
-    return memory_format("%s/%s", HULL_LIBEXEC_DIRECTORY, program);
+    /* Of a build tree: from hull, and from a program of the tests. */
+    scope_free char *near = memory_format("../network/%s", program);
+    scope_free char *far = memory_format("../../src/network/%s", program);
+    scope_free char *installed = memory_format("%s/%s", HULL_LIBEXEC_DIRECTORY, program);
+    const char *built[] = {near, far, NULL};
+    return installation_find(built, installed);
 }
 
 struct launch {
@@ -106,7 +99,7 @@ int helper_start(const char *const *argv, const int *descriptors, size_t count,
         return error_set(err, errno, "can't make a pipe");
     scope_close int input_end = feed[0];
     scope_close int output_end = feed[1];
-    const struct launch launch = {argv, descriptors, count, feed[0], report[1]};
+    const struct launch launch = {argv, descriptors, count, input_end, writing};
     if (fork_twice(&launch, err) < 0)
         return -1;
     scope_close_fd(&writing);
@@ -125,6 +118,10 @@ int helper_open(const struct helper *helper)
     scope_close int fd = (int)syscall(SYS_pidfd_open, helper->pid, 0);
     /* Looked at while the descriptor holds the process: the number can't be another's since. */
     if (fd < 0 || network_process_start(helper->pid) != helper->start)
+        return -1;
+    /* One that has ended, and whose parent doesn't care. */
+    struct pollfd ended = {.fd = fd, .events = POLLIN};
+    if (poll(&ended, 1, 0) == 1)
         return -1;
     return scope_take_fd(&fd);
 }

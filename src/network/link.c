@@ -122,8 +122,8 @@ void link_set_up(struct netlink *netlink, const char *name)
 /* A kernel without IPv6 refuses this, and does what is wanted. */
 void link_disable_ipv6(struct netlink *netlink, const char *name)
 {
-    struct nlmsghdr *message = netlink_begin(netlink, RTM_NEWLINK, 0, EAFNOSUPPORT,
-                                             "turn IPv6 off at interface %s", name);
+    struct nlmsghdr *message =
+        netlink_begin(netlink, RTM_NEWLINK, 0, EAFNOSUPPORT, "turn IPv6 off at interface %s", name);
     put_link(message);
     mnl_attr_put_strz(message, IFLA_IFNAME, name);
     struct nlattr *families = mnl_attr_nest_start(message, IFLA_AF_SPEC);
@@ -136,8 +136,8 @@ void link_disable_ipv6(struct netlink *netlink, const char *name)
 
 void link_route_localnet(struct netlink *netlink, const char *name)
 {
-    struct nlmsghdr *message = netlink_begin(netlink, RTM_NEWLINK, 0, 0,
-                                             "let loopback be published through %s", name);
+    struct nlmsghdr *message =
+        netlink_begin(netlink, RTM_NEWLINK, 0, 0, "let loopback be published through %s", name);
     put_link(message);
     mnl_attr_put_strz(message, IFLA_IFNAME, name);
     struct nlattr *families = mnl_attr_nest_start(message, IFLA_AF_SPEC);
@@ -208,8 +208,8 @@ void link_add_default_route(struct netlink *netlink, const char *name, int index
 
 void link_remove_default_route(struct netlink *netlink, int family)
 {
-    struct nlmsghdr *message = begin_default_route(netlink, RTM_DELROUTE, 0, ESRCH, family,
-                                                   "remove the default route");
+    struct nlmsghdr *message =
+        begin_default_route(netlink, RTM_DELROUTE, 0, ESRCH, family, "remove the default route");
     netlink_end(netlink, message);
 }
 
@@ -250,8 +250,7 @@ static int walk_route(const struct nlmsghdr *answer, void *context, struct error
     mnl_attr_for_each(attribute, answer, sizeof *route)
     {
         if (mnl_attr_get_type(attribute) == RTA_DST && mnl_attr_get_payload_len(attribute) == size)
-            subnet.base =
-                address_from_bytes(route->rtm_family, mnl_attr_get_payload(attribute));
+            subnet.base = address_from_bytes(route->rtm_family, mnl_attr_get_payload(attribute));
         else if (mnl_attr_get_type(attribute) == RTA_OIF)
             if_indextoname(mnl_attr_get_u32(attribute), name);
     }
@@ -283,8 +282,9 @@ bool link_parse_mac(const char *text, uint8_t mac[LINK_MAC_SIZE])
 {
     unsigned int parts[LINK_MAC_SIZE];
     int end = 0;
-    if (strlen(text) != 17 || sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%n", &parts[0], &parts[1],
-                                     &parts[2], &parts[3], &parts[4], &parts[5], &end) != 6 ||
+    if (strlen(text) != 17 ||
+        sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%n", &parts[0], &parts[1], &parts[2], &parts[3],
+               &parts[4], &parts[5], &end) != 6 ||
         end != 17 || strspn(text, "0123456789abcdefABCDEF:") != 17)
         return false;
     unsigned int all = 0;

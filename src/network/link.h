@@ -15,7 +15,7 @@
 void link_add_bridge(struct netlink *netlink, const char *name, const uint8_t *mac, int mtu);
 
 struct link_veth {
-    const char *name;       /* on the host, a port of the bridge */
+    const char *name; /* on the host, a port of the bridge */
     const char *bridge_name;
     int bridge;             /* its index */
     const char *inner_name; /* eth0 */

@@ -42,7 +42,8 @@ static int count_endpoints(struct networks *networks, const char *id, size_t *co
     return 0;
 }
 
-/* ---- Filters ---------------------------------------------------------------------------------- */
+/* ---- Filters ----------------------------------------------------------------------------------
+ */
 
 /* What filters look at. */
 struct candidate {
@@ -132,10 +133,14 @@ static const struct filter_key {
     bool (*matches)(const struct candidate *candidate, const char *value);
     bool all; /* several must all match, not any of them */
 } filter_keys[] = {
-    {"dangling", dangling_matches, true}, {"driver", driver_matches, false},
-    {"id", id_matches, false},            {"label", label_matches, true},
-    {"label!", not_label_matches, true},  {"name", name_matches, false},
-    {"scope", scope_matches, false},      {"type", type_matches, false},
+    {"dangling", dangling_matches, true},
+    {"driver", driver_matches, false},
+    {"id", id_matches, false},
+    {"label", label_matches, true},
+    {"label!", not_label_matches, true},
+    {"name", name_matches, false},
+    {"scope", scope_matches, false},
+    {"type", type_matches, false},
     {"until", until_matches, true},
 };
 
@@ -163,8 +168,7 @@ static int check_filters(const char *const *filters, size_t count, bool pruning,
                              pruning ? "until=, label=, label!="
                                      : "dangling=, driver=, id=, label=, name=, scope=, type=");
         if (until_filter && !read_until(strchr(filters[i], '=') + 1, &until))
-            return error_set(err, 0, "filter '%s': want a time or a duration like 24h",
-                             filters[i]);
+            return error_set(err, 0, "filter '%s': want a time or a duration like 24h", filters[i]);
     }
     return 0;
 }
@@ -187,7 +191,8 @@ static bool passes(const struct candidate *candidate, const char *const *filters
     return true;
 }
 
-/* ---- Listing ---------------------------------------------------------------------------------- */
+/* ---- Listing ----------------------------------------------------------------------------------
+ */
 
 static void describe(struct network_description *to, struct network_record *record,
                      size_t endpoint_count, json_t *labels)
@@ -275,7 +280,8 @@ int network_prune(struct networks *networks, bool (*in_use)(void *context, const
     return result;
 }
 
-/* ---- Inspecting ------------------------------------------------------------------------------- */
+/* ---- Inspecting -------------------------------------------------------------------------------
+ */
 
 static json_t *describe_ranges(const struct network_record *record)
 {
@@ -304,13 +310,13 @@ static json_t *with_prefix(const char *address, const char *subnet)
 static json_t *describe_containers(struct networks *networks, const char *id, struct error *err)
 {
     json_t *containers = json_object();
-    scope_statement sqlite3_stmt *row = database_prepare(
-        networks->database, err,
-        "SELECT c.id, c.name, e.id, e.mac, e.ip4, e.ip6, n.subnet4, n.subnet6"
-        " FROM network_endpoint e JOIN network_container c ON c.id = e.container"
-        " JOIN network n ON n.id = e.network"
-        " WHERE e.network = ? AND c.state != 2 AND c.boot = ? ORDER BY c.id",
-        "tt", id, networks->boot);
+    scope_statement sqlite3_stmt *row =
+        database_prepare(networks->database, err,
+                         "SELECT c.id, c.name, e.id, e.mac, e.ip4, e.ip6, n.subnet4, n.subnet6"
+                         " FROM network_endpoint e JOIN network_container c ON c.id = e.container"
+                         " JOIN network n ON n.id = e.network"
+                         " WHERE e.network = ? AND c.state != 2 AND c.boot = ? ORDER BY c.id",
+                         "tt", id, networks->boot);
     int more = row ? 1 : -1;
     while (more == 1 && (more = database_step(networks->database, row, err)) == 1)
         json_object_set_new(

@@ -78,7 +78,9 @@ static int make_here(const char *path, struct error *err)
     return return_to(own, err) < 0 ? -1 : result;
 }
 
-/* A namespace that another user namespace owns is made by a process that has entered it. */
+/* A namespace that another user namespace owns is made by a process that has entered it; also one
+ * of a user's other than root, who couldn't come back to the host's. The child brings its loopback
+ * up. */
 static int make_in_child(const char *path, int user_namespace, struct error *err)
 {
     int made[2], finish[2];
@@ -93,7 +95,8 @@ static int make_in_child(const char *path, int user_namespace, struct error *err
     pid_t pid = fork();
     if (pid == 0) {
         close(finish[1]);
-        if (setns(user_namespace, CLONE_NEWUSER) == 0 && unshare(CLONE_NEWNET) == 0 &&
+        if ((user_namespace <= 0 || setns(user_namespace, CLONE_NEWUSER) == 0) &&
+            unshare(CLONE_NEWNET) == 0 && set_up_loopback(NULL, NULL) == 0 &&
             write(made[1], "", 1) == 1 && read(finish[0], &byte, 1) == 0)
             _exit(0);
         _exit(1);
@@ -104,7 +107,7 @@ static int make_in_child(const char *path, int user_namespace, struct error *err
     if (pid < 0)
         result = error_set(err, errno, "can't make a process");
     else if (read(made[0], &byte, 1) != 1)
-        result = error_set(err, EPERM, "can't make a network namespace in the user namespace");
+        result = error_set(err, 0, "can't make a network namespace in the user namespace");
     snprintf(source, sizeof source, "/proc/%d/ns/net", (int)pid);
     if (result == 0)
         result = pin(source, path, err);
@@ -131,12 +134,9 @@ int namespace_make(const struct networks *networks, const char *id, int user_nam
     /* What stands there has no record, or this one wouldn't be new: its database was removed. */
     if (network_make_directories(networks, err) < 0 || namespace_drop(networks, id, err) < 0)
         return -1;
-    int result = user_namespace > 0 ? make_in_child(path, user_namespace, err)
-                                    : make_here(path, err);
-    scope_close int fd = result < 0 ? -1 : namespace_open(networks, id, err);
-    if (fd >= 0 && user_namespace > 0 && namespace_run_inside(fd, set_up_loopback, NULL, err) < 0)
-        return -1;
-    return scope_take_fd(&fd);
+    int result = user_namespace > 0 || networks->rootless ? make_in_child(path, user_namespace, err)
+                                                          : make_here(path, err);
+    return result < 0 ? -1 : namespace_open(networks, id, err);
 }
 
 int namespace_drop(const struct networks *networks, const char *id, struct error *err)

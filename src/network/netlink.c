@@ -65,8 +65,8 @@ static int send_gathered(struct netlink *netlink, size_t length, struct error *e
 {
     const struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
     ssize_t sent;
-    while ((sent = sendto(netlink->fd, netlink->buffer, length, 0,
-                          (const struct sockaddr *)&kernel, sizeof kernel)) < 0 &&
+    while ((sent = sendto(netlink->fd, netlink->buffer, length, 0, (const struct sockaddr *)&kernel,
+                          sizeof kernel)) < 0 &&
            errno == EINTR)
         ;
     return sent < 0 ? error_set(err, errno, "can't send to the kernel's netlink") : 0;

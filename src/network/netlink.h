@@ -26,7 +26,8 @@ struct netlink {
     char buffer[NETLINK_BUFFER_SIZE] __attribute__((aligned(8)));
 };
 
-/* A socket in the calling thread's network namespace. protocol: NETLINK_ROUTE, NETLINK_NETFILTER. */
+/* A socket in the calling thread's network namespace. protocol: NETLINK_ROUTE, NETLINK_NETFILTER.
+ */
 int netlink_open(struct netlink *netlink, int protocol, struct error *err);
 void netlink_close(struct netlink *netlink);
 #define scope_netlink __attribute__((cleanup(netlink_close)))

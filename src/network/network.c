@@ -95,8 +95,8 @@ static int record_builtin(struct networks *networks, const char *name, const cha
 /* 1: bridge, host and none are recorded. */
 static int has_builtins(struct networks *networks, struct error *err)
 {
-    scope_statement sqlite3_stmt *row =
-        database_prepare(networks->database, err, "SELECT 1 FROM network WHERE name = 'bridge'", "");
+    scope_statement sqlite3_stmt *row = database_prepare(
+        networks->database, err, "SELECT 1 FROM network WHERE name = 'bridge'", "");
     return row ? database_step(networks->database, row, err) : -1;
 }
 

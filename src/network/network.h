@@ -43,7 +43,7 @@ int network_open(struct networks **networks, const struct network_options *optio
 void network_close(struct networks **networks); /* does nothing if *networks is NULL */
 #define scope_networks __attribute__((cleanup(network_close)))
 
-/* ---- Networks ------------------------------------------------------------------------------- */
+/* ---- Networks ---- */
 
 /* One --subnet with its --gateway and --ip-range, which may be NULL. A NULL subnet in the first
  * means: from hull's pools (docs/network.md). */
@@ -117,7 +117,7 @@ int network_find(struct networks *networks, const char *name, char *id, char **f
  * caller owns the object. NULL with *err filled if there is none. */
 json_t *network_inspect(struct networks *networks, const char *name, struct error *err);
 
-/* ---- Published ports ------------------------------------------------------------------------ */
+/* ---- Published ports ---- */
 
 enum network_protocol { NETWORK_TCP, NETWORK_UDP, NETWORK_SCTP };
 /* "tcp", "udp", "sctp" */
@@ -144,7 +144,7 @@ int network_ports_parse(struct network_ports *ports, const char *text, struct er
 int network_ports_parse_exposed(struct network_ports *ports, const char *text, struct error *err);
 void network_ports_release(struct network_ports *ports);
 
-/* ---- Attaching a container ------------------------------------------------------------------ */
+/* ---- Attaching a container ---- */
 
 enum network_mode {
     NETWORK_MODE_BRIDGE,    /* the networks in endpoints; none given: the default network */
@@ -250,7 +250,7 @@ json_t *network_attachment_describe(const struct network_attachment *attachment)
 /* Where an attached container's namespace is or would be; the caller frees. */
 char *network_namespace_path(const struct networks *networks, const char *container_id);
 
-/* ---- Putting things right ------------------------------------------------------------------- */
+/* ---- Putting things right ---- */
 
 /* Detaches every container of which lives() says false, removes interfaces, rules, namespaces and
  * processes without a record, rebuilds what living containers' records say is missing from the
@@ -261,8 +261,7 @@ int network_reconcile(struct networks *networks,
                       struct error *err);
 
 /* What network_reconcile() would put right, a line each, appended to the array. */
-int network_check(struct networks *networks,
-                  bool (*lives)(void *context, const char *container_id), void *context,
-                  json_t *findings, struct error *err);
+int network_check(struct networks *networks, bool (*lives)(void *context, const char *container_id),
+                  void *context, json_t *findings, struct error *err);
 
 #endif

@@ -17,7 +17,7 @@ struct networks {
     /* The default bridge's interface and the nftables table are hull0 and hull for /run/hull; other
      * run roots on the same host have their own. */
     char bridge[IF_NAMESIZE], table[24];
-    char boot[40]; /* the kernel's boot id */
+    char boot[40];     /* the kernel's boot id */
     int host_resolver; /* whether the host's is at a loopback address alone; -1: not known yet */
     bool rootless;
     bool has_warned; /* of other firewalls: once is enough */
@@ -27,7 +27,7 @@ struct networks {
 int network_refuse(struct error *err, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* ---- Networks: network.c, network_record.c --------------------------------------------------- */
+/* ---- Networks: network.c, network_record.c ---- */
 
 enum { NETWORK_IP4, NETWORK_IP6, NETWORK_FAMILIES };
 
@@ -35,7 +35,7 @@ struct network_range {
     struct subnet subnet; /* family 0: none */
     struct subnet from;   /* where automatic addresses come from */
     struct address gateway;
-    bool chosen;       /* by the user: static addresses are allowed */
+    bool chosen;                     /* by the user: static addresses are allowed */
     char next[NETWORK_ADDRESS_SIZE]; /* the last address given, or "" */
 };
 
@@ -81,7 +81,7 @@ int network_pool_choose(struct networks *networks, int family, bool is_default,
 /* Refuses a subnet that overlaps a network's or a route's. */
 int network_pool_check(struct networks *networks, const struct subnet *subnet, struct error *err);
 
-/* ---- Containers' records: container_record.c ------------------------------------------------- */
+/* ---- Containers' records: container_record.c ---- */
 
 enum container_state { CONTAINER_MAKING, CONTAINER_READY, CONTAINER_GONE };
 
@@ -96,8 +96,8 @@ struct container_record {
     char *name;
     enum network_mode mode;
     enum container_state state;
-    char *other;      /* for NETWORK_MODE_CONTAINER, or "" */
-    json_t *settings; /* hostname, domainname, dns, searches, options, hosts */
+    char *other;          /* for NETWORK_MODE_CONTAINER, or "" */
+    json_t *settings;     /* hostname, domainname, dns, searches, options, hosts */
     struct helper maker;  /* who makes it */
     struct helper helper; /* hull-port or pasta, or pid 0 */
     struct endpoint_record *endpoints;
@@ -145,7 +145,7 @@ void network_endpoint_release(struct network_endpoint *endpoint);
 /* When the process began, in clock ticks since boot, or -1: with the pid a process's identity. */
 long long network_process_start(pid_t pid);
 
-/* ---- Making: endpoint.c, endpoint_address.c, namespace.c, bridge.c ---------------------------- */
+/* ---- Making: endpoint.c, endpoint_address.c, namespace.c, bridge.c ---- */
 
 /* Fills in what the request leaves open (addresses, MAC, names); in the caller's transaction. */
 int endpoint_prepare(struct networks *networks, const struct network_record *network,
@@ -191,7 +191,7 @@ int endpoint_reroute(const struct container_record *container, int namespace, st
 /* The endpoint's interfaces vanish before this returns. */
 int endpoint_remove(const struct endpoint_record *endpoint, struct error *err);
 
-/* ---- Facts: fact.c ---------------------------------------------------------------------------- */
+/* ---- Facts: fact.c ---- */
 
 /* A short text that outlives processes. Reading: "" if there is none; value has 64 bytes. */
 int network_fact_read(struct networks *networks, const char *key, char value[64],
@@ -199,11 +199,12 @@ int network_fact_read(struct networks *networks, const char *key, char value[64]
 int network_fact_write(struct networks *networks, const char *key, const char *value,
                        struct error *err);
 
-/* Rules of hull drop what the host didn't forward before hull turned forwarding on. */
+/* Rules of hull drop what the host didn't forward before hull turned forwarding on: what passes
+ * from one interface to another and neither is a bridge. */
 #define FACT_GUARD4 "forward-guard4"
 #define FACT_GUARD6 "forward-guard6"
 
-/* ---- Rules: rules.c, rules_text.c, rules_library.c ------------------------------------------- */
+/* ---- Rules: rules.c, rules_text.c, rules_library.c ---- */
 
 /* The table is always replaced as a whole, by one transaction of the kernel: what the database says
  * is what it says. */
@@ -225,16 +226,19 @@ int rules_run(const char *commands, struct error *err);
 /* Runs one that prints; the caller frees *text. */
 int rules_list(const char *command, char **text, struct error *err);
 
+/* Forgets the kernel's flows of datagrams to published ports (conntrack.c). */
+void conntrack_forget(const struct network_port *ports, size_t count);
+
 /* Warns of firewalls that will drop what passes through the interface (foreign.c). */
 void foreign_warn(struct networks *networks, const char *interface);
 
-/* ---- The resolver: resolver.c -------------------------------------------------------------------- */
+/* ---- The resolver: resolver.c ---- */
 
 /* Tells the resolver what names there are now; it is started if somebody needs it, and ends if
  * nobody does. */
 int resolver_update(struct networks *networks, struct error *err);
 
-/* ---- What is left over: reconcile.c ------------------------------------------------------------ */
+/* ---- What is left over: reconcile.c ---- */
 
 /* 1: the pinned namespace of that id has a record; 0; -1. */
 int reconcile_is_pin_recorded(struct networks *networks, const char *id, struct error *err);
@@ -242,7 +246,7 @@ int reconcile_is_pin_recorded(struct networks *networks, const char *id, struct 
 int reconcile_find_interfaces(struct networks *networks, char (**names)[IF_NAMESIZE], size_t *count,
                               struct error *err);
 
-/* ---- Texts: files.c --------------------------------------------------------------------------- */
+/* ---- Texts: files.c ---- */
 
 /* Whether it asks hull's own resolver for names: in networks of users, and where the host's servers
  * can't be reached from a container. */

@@ -67,8 +67,7 @@ static int find_by(struct networks *networks, const char *condition, const char 
                    struct network_record *record, struct error *err)
 {
     scope_free char *sql = memory_format("SELECT " COLUMNS " FROM network WHERE %s", condition);
-    scope_statement sqlite3_stmt *row =
-        database_prepare(networks->database, err, sql, "t", value);
+    scope_statement sqlite3_stmt *row = database_prepare(networks->database, err, sql, "t", value);
     int found = row ? database_step(networks->database, row, err) : -1;
     if (found == 1)
         read_row(row, record);
@@ -91,10 +90,11 @@ static int find_by_prefix(struct networks *networks, const char *prefix,
     if (found == 0)
         return 1;
     network_record_release(record);
-    return found < 0 ? -1
-                     : error_set(err, 0,
-                                 "network '%s': several have an id that begins so (give more of it)",
-                                 prefix);
+    return found < 0
+               ? -1
+               : error_set(err, 0,
+                           "network '%s': several have an id that begins so (give more of it)",
+                           prefix);
 }
 
 int network_record_find(struct networks *networks, const char *name, struct network_record *record,
@@ -154,12 +154,14 @@ int network_record_insert(struct networks *networks, const struct network_record
         networks->database, err,
         "INSERT INTO network (" COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '',"
         " ?, ?, ?, ?, '', ?, ?, 0)",
-        "tttiiiiiitttttittti" "tt", record->id, record->name, record->driver,
-        (long long)record->created, (long long)record->internal, (long long)record->attachable,
-        (long long)record->icc, (long long)record->masquerade, (long long)record->mtu,
-        record->interface, record->host_binding, subnets[0], from[0], gateways[0],
-        (long long)record->ranges[0].chosen, subnets[1], from[1], gateways[1],
-        (long long)record->ranges[1].chosen, record->labels, record->options);
+        "tttiiiiiitttttittti"
+        "tt",
+        record->id, record->name, record->driver, (long long)record->created,
+        (long long)record->internal, (long long)record->attachable, (long long)record->icc,
+        (long long)record->masquerade, (long long)record->mtu, record->interface,
+        record->host_binding, subnets[0], from[0], gateways[0], (long long)record->ranges[0].chosen,
+        subnets[1], from[1], gateways[1], (long long)record->ranges[1].chosen, record->labels,
+        record->options);
 }
 
 int network_find(struct networks *networks, const char *name, char *id, char **full_name,

@@ -1,8 +1,8 @@
 /* Which subnets networks get that ask for none. */
+#include <errno.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
-#include <errno.h>
 
 #include "base/scope.h"
 #include "network/network_internal.h"
@@ -128,9 +128,10 @@ int network_pool_choose(struct networks *networks, int family, bool is_default,
     }
     used_release(&used);
     if (result == 0 && !found)
-        return error_set(err, 0,
-                         "no subnet of hull's pools is free: networks and the host's routes use all "
-                         "(remove networks, or give one with --subnet)");
+        return error_set(
+            err, 0,
+            "no subnet of hull's pools is free: networks and the host's routes use all "
+            "(remove networks, or give one with --subnet)");
     return result;
 }
 

@@ -186,8 +186,8 @@ static int begin_connection(struct forward_listener *listener, int outer)
     for (int i = 0; i < 2; i++)
         connection->flows[i] = (struct flow){.from = -1, .to = -1, .pipe = {-1, -1}};
     connection->flows[0].from = outer;
-    int inner = socket(listener->target.address.ss_family,
-                       SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int inner =
+        socket(listener->target.address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     set_flow(&connection->flows[0], outer, inner);
     set_flow(&connection->flows[1], inner, outer);
     const uint32_t events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;

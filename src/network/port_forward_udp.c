@@ -118,14 +118,17 @@ static struct forward_client *make_client(struct udp_port *port,
     struct forwarder *forwarder = port->forwarder;
     if (forwarder->client_count >= CLIENTS)
         return NULL;
-    scope_close int fd = socket(port->target.address.ss_family,
-                                SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    scope_close int fd =
+        socket(port->target.address.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0 ||
         connect(fd, (const struct sockaddr *)&port->target.address, port->target.length) < 0)
         return NULL;
     struct forward_client *client = memory_allocate(1, sizeof *client);
-    *client = (struct forward_client){
-        .source.ready = client_ready, .port = port, .fd = fd, .address = *address, .length = length};
+    *client = (struct forward_client){.source.ready = client_ready,
+                                      .port = port,
+                                      .fd = fd,
+                                      .address = *address,
+                                      .length = length};
     if (forward_watch(forwarder, fd, &client->source, EPOLLIN, NULL) < 0) {
         free(client);
         return NULL;
@@ -144,8 +147,8 @@ static void port_ready(struct forward_source *source, uint32_t events)
     for (int i = 0; i < BATCH; i++) {
         struct sockaddr_storage address = {0};
         socklen_t length = sizeof address;
-        ssize_t size = recvfrom(port->fd, datagram, sizeof datagram, 0,
-                                (struct sockaddr *)&address, &length);
+        ssize_t size =
+            recvfrom(port->fd, datagram, sizeof datagram, 0, (struct sockaddr *)&address, &length);
         if (size < 0)
             return;
         struct forward_client *client = find_client(port, &address, length);

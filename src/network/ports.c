@@ -1,4 +1,5 @@
 /* How people write ports: -p and --expose. */
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -33,10 +34,11 @@ static bool read_range(const char *text, struct range *range)
     char *dash = strchr(copy, '-');
     if (dash)
         *dash++ = '\0';
-    if (!quantity_read_integer(copy, 1, 65535, &range->first))
+    if (!isdigit((unsigned char)*copy) || !quantity_read_integer(copy, 1, 65535, &range->first))
         return false;
     range->last = range->first;
-    return !dash || quantity_read_integer(dash, range->first, 65535, &range->last);
+    return !dash || (isdigit((unsigned char)*dash) &&
+                     quantity_read_integer(dash, range->first, 65535, &range->last));
 }
 
 /* Takes "/PROTOCOL" off the text. */

@@ -99,7 +99,8 @@ static bool host_has_ipv6(void)
     return fd >= 0 && bind(fd, (struct sockaddr *)&any, sizeof any) == 0;
 }
 
-static int choose_hosts(const char *text, struct hosts *hosts, struct error *err)
+static int choose_hosts(const struct networks *networks, const char *text, struct hosts *hosts,
+                        struct error *err)
 {
     *hosts = (struct hosts){.count = 1};
     if (*text)
@@ -108,7 +109,7 @@ static int choose_hosts(const char *text, struct hosts *hosts, struct error *err
                    : error_set(err, 0, "'%s' is no IP address to publish a port at", text);
     hosts->addresses[0].family = AF_INET;
     hosts->addresses[1].family = AF_INET6;
-    hosts->count = host_has_ipv6() ? 2 : 1;
+    hosts->count = !networks->rootless && host_has_ipv6() ? 2 : 1;
     return 0;
 }
 
@@ -145,20 +146,30 @@ static int bind_request(const struct hosts *hosts, const struct network_port *wa
     return code;
 }
 
-static int fail(struct networks *networks, const struct network_port *wanted, int code,
-                struct error *err)
+static int fail(struct networks *networks, const struct publication *publication,
+                const struct network_port *wanted, int code, struct error *err)
 {
     const char *protocol = network_protocol_name(wanted->protocol);
     const char *address = *wanted->host_address ? wanted->host_address : "0.0.0.0";
     if (code == EADDRNOTAVAIL)
         return error_set(err, 0, "port %s:%d/%s: the host has no such address", address,
                          wanted->host_first, protocol);
+    if (code == EACCES)
+        return error_set(err, 0,
+                         "port %s:%d/%s: users other than root can't bind it (use 1024 or higher, "
+                         "or lower the sysctl net.ipv4.ip_unprivileged_port_start)",
+                         address, wanted->host_first, protocol);
     if (code != EADDRINUSE)
         return error_set(err, code, "port %s:%d/%s: can't bind it", address, wanted->host_first,
                          protocol);
     if (wanted->host_first != wanted->host_last)
         return error_set(err, 0, "no port of %s:%d-%d/%s is free", address, wanted->host_first,
                          wanted->host_last, protocol);
+    for (size_t i = 0; i < publication->count; i++)
+        if (publication->ports[i].host_first == wanted->host_first &&
+            publication->ports[i].protocol == wanted->protocol)
+            return error_set(err, 0, "port %s:%d/%s is asked for twice", address,
+                             wanted->host_first, protocol);
     scope_statement sqlite3_stmt *row = database_prepare(
         networks->database, err,
         "SELECT c.name FROM network_port p JOIN network_container c ON c.id = p.container"
@@ -195,11 +206,11 @@ int publication_bind(struct networks *networks, const struct network_port *ports
         uint16_t port;
         int sockets[2] = {-1, -1};
         const char *text = *wanted->host_address ? wanted->host_address : default_address;
-        if (choose_hosts(text, &hosts, err) < 0)
+        if (choose_hosts(networks, text, &hosts, err) < 0)
             return -1;
         int code = bind_request(&hosts, wanted, &port, sockets);
         if (code != 0)
-            return fail(networks, wanted, code, err);
+            return fail(networks, publication, wanted, code, err);
         for (size_t j = 0; j < hosts.count; j++)
             add(publication, wanted, &hosts.addresses[j], port, sockets[j]);
     }

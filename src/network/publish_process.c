@@ -1,6 +1,8 @@
 /* The process hull-port of a container with published ports. */
 #include <errno.h>
+#include <netinet/in.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -38,8 +40,8 @@ static char *compose(const struct container_record *container,
             continue;
         descriptors[(*count)++] = publication->sockets[i];
         /* Port 1 of nowhere: in internal networks only, they are reserved and not served. */
-        fprintf(out, "%s %s %u\n", network_protocol_name(port->protocol), target ? target : "::",
-                target ? port->container_port : 1);
+        fprintf(out, "%s %s %u\n", network_protocol_name(port->protocol),
+                target ? target : "::", target ? port->container_port : 1);
     }
     fprintf(out, "end\n");
     fclose(out);
@@ -70,6 +72,15 @@ int publication_start(struct networks *networks, struct container_record *contai
     return start(networks, container, publication, &container->helper, err);
 }
 
+static bool is_reservation(int fd, const struct network_port *port)
+{
+    static const int protocols[] = {IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP};
+    int protocol = 0;
+    socklen_t length = sizeof protocol;
+    return getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &length) == 0 &&
+           protocol == protocols[port->protocol];
+}
+
 /* The sockets of a running hull-port, in the order of its ports. */
 static int borrow(const struct container_record *container, struct publication *publication,
                   struct error *err)
@@ -80,12 +91,17 @@ static int borrow(const struct container_record *container, struct publication *
         return error_set(err, ESRCH, "hull-port has ended");
     publication->ports = memory_allocate(container->port_count, sizeof *publication->ports);
     publication->sockets = memory_allocate(container->port_count, sizeof *publication->sockets);
+    int next = PUBLICATION_DESCRIPTOR;
     for (size_t i = 0; i < container->port_count; i++) {
-        int fd = (int)syscall(SYS_pidfd_getfd, process, PUBLICATION_DESCRIPTOR + (int)i, 0);
-        if (fd < 0)
+        const struct network_port *port = &container->ports[i];
+        scope_close int fd = (int)syscall(SYS_pidfd_getfd, process, next, 0);
+        bool reserved = fd >= 0 && is_reservation(fd, port);
+        /* A kernel without SCTP has no socket for such a port. */
+        if (!reserved && port->protocol != NETWORK_SCTP)
             return error_set(err, errno, "can't take over a published port");
-        publication->ports[publication->count] = container->ports[i];
-        publication->sockets[publication->count++] = fd;
+        next += reserved;
+        publication->ports[publication->count] = *port;
+        publication->sockets[publication->count++] = reserved ? scope_take_fd(&fd) : -1;
     }
     return 0;
 }

@@ -11,6 +11,7 @@
 #include "base/scope.h"
 #include "network/network_internal.h"
 #include "network/publish.h"
+#include "network/rootless.h"
 
 static int detach_dead(struct networks *networks,
                        bool (*lives)(void *context, const char *container_id), void *context,
@@ -148,15 +149,19 @@ static int drop_interfaces(struct networks *networks, struct error *err)
 }
 
 /* A living container's hull-port that has died leaves its ports free to be bound again. */
-static int restore_ports(struct networks *networks, struct container_record *container,
-                         struct error *err)
+static int restore_helper(struct networks *networks, struct container_record *container,
+                          struct error *err)
 {
     scope_publication struct publication publication = {0};
     scope_close int process = helper_open(&container->helper);
-    if (container->port_count == 0 || process >= 0)
+    if (process >= 0 || container->mode != NETWORK_MODE_BRIDGE)
         return 0;
-    if (publication_bind(networks, container->ports, container->port_count, "", &publication,
-                         err) < 0 ||
+    if (networks->rootless)
+        return rootless_start(networks, container, err);
+    if (container->port_count == 0)
+        return 0;
+    if (publication_bind(networks, container->ports, container->port_count, "", &publication, err) <
+            0 ||
         publication_start(networks, container, &publication, err) < 0)
         return -1;
     return 0;
@@ -186,12 +191,11 @@ static int restore(struct networks *networks, struct error *err)
         scope_container_record struct container_record container;
         int found = container_record_load(networks, ids[i], &container, err);
         struct error failure;
-        if (found == 1 && !networks->rootless) {
+        if (found == 1 && !networks->rootless)
             result = forget_unmade(networks, &container, err);
-            /* Somebody else may have the port by now: the others shall not suffer. */
-            if (result == 0 && restore_ports(networks, &container, &failure) < 0)
-                warnings_say(networks->warnings, &failure);
-        }
+        /* Somebody else may have the port by now: the others shall not suffer. */
+        if (found == 1 && result == 0 && restore_helper(networks, &container, &failure) < 0)
+            warnings_say(networks->warnings, &failure);
         result = found < 0 ? -1 : result;
     }
     network_free_names(ids, count);
@@ -221,6 +225,8 @@ int network_reconcile(struct networks *networks,
         container_record_sweep(networks, true, err) < 0 ||
         network_sweep_removed(networks, err) < 0 || drop_pins(networks, err) < 0)
         return error_wrap(err, "networks");
+    if (networks->rootless)
+        return restore(networks, err);
     if (!has_bridges(networks))
         return 0;
     if (drop_interfaces(networks, err) < 0 || restore(networks, err) < 0 ||

@@ -105,8 +105,8 @@ static int find_table(const struct networks *networks, int64_t *handle, struct e
     *handle = 0;
     if (netlink_open(&netlink, NETLINK_NETFILTER, err) < 0)
         return -1;
-    struct nlmsghdr *message = netlink_begin(
-        &netlink, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE, 0, 0, "look for hull's table");
+    struct nlmsghdr *message = netlink_begin(&netlink, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE,
+                                             0, 0, "look for hull's table");
     struct nfgenmsg *header = mnl_nlmsg_put_extra_header(message, sizeof *header);
     header->nfgen_family = NFPROTO_INET;
     header->version = NFNETLINK_V0;
@@ -140,8 +140,7 @@ int rules_are_current(struct networks *networks, const struct network_record *ne
     return handle != 0 && handle == network->rules;
 }
 
-int rules_ensure(struct networks *networks, const struct network_record *network,
-                 struct error *err)
+int rules_ensure(struct networks *networks, const struct network_record *network, struct error *err)
 {
     int current = rules_are_current(networks, network, err);
     return current != 0 ? (current < 0 ? -1 : 0) : rules_update(networks, err);

@@ -16,13 +16,12 @@ struct text {
     FILE *file;
 };
 
-static void write_bridges(FILE *out, const struct network_record *networks, size_t count,
-                          bool internal_only)
+static void write_bridges(FILE *out, const struct network_record *networks, size_t count)
 {
     const char *separator = "";
     fprintf(out, "{ ");
     for (size_t i = 0; i < count; i++) {
-        if (*networks[i].interface && (!internal_only || networks[i].internal)) {
+        if (*networks[i].interface) {
             fprintf(out, "%s\"%s\"", separator, networks[i].interface);
             separator = ", ";
         }
@@ -108,23 +107,22 @@ static void write_maps(FILE *out, const struct maps *maps)
 
 static void write_nat(FILE *out)
 {
-    fprintf(out,
-            "chain publish {\n"
-            "dnat ip to ip daddr . meta l4proto . th dport map @published_at4\n"
-            "dnat ip to meta l4proto . th dport map @published4\n"
-            "dnat ip6 to ip6 daddr . meta l4proto . th dport map @published_at6\n"
-            "dnat ip6 to meta l4proto . th dport map @published6\n"
-            "}\n"
-            "chain prerouting {\n"
-            "type nat hook prerouting priority dstnat; policy accept;\n"
-            "meta l4proto { tcp, udp, sctp } fib daddr type local jump publish\n"
-            "}\n"
-            "chain output {\n"
-            "type nat hook output priority -100; policy accept;\n"
-            /* ::1 can't be routed out; hull-port serves it. */
-            "ip6 daddr ::1 accept\n"
-            "meta l4proto { tcp, udp, sctp } fib daddr type local jump publish\n"
-            "}\n");
+    fprintf(out, "chain publish {\n"
+                 "dnat ip to ip daddr . meta l4proto . th dport map @published_at4\n"
+                 "dnat ip to meta l4proto . th dport map @published4\n"
+                 "dnat ip6 to ip6 daddr . meta l4proto . th dport map @published_at6\n"
+                 "dnat ip6 to meta l4proto . th dport map @published6\n"
+                 "}\n"
+                 "chain prerouting {\n"
+                 "type nat hook prerouting priority dstnat; policy accept;\n"
+                 "meta l4proto { tcp, udp, sctp } fib daddr type local jump publish\n"
+                 "}\n"
+                 "chain output {\n"
+                 "type nat hook output priority -100; policy accept;\n"
+                 /* ::1 can't be routed out; hull-port serves it. */
+                 "ip6 daddr ::1 accept\n"
+                 "meta l4proto { tcp, udp, sctp } fib daddr type local jump publish\n"
+                 "}\n");
 }
 
 /* Also where a container asks for a port that its own network's container publishes: the answer
@@ -163,20 +161,28 @@ static void write_forward(FILE *out, const struct network_record *networks, size
 {
     fprintf(out, "chain forward {\n"
                  "type filter hook forward priority filter; policy accept;\n"
-                 "ct state established,related accept\n"
-                 "iifname @internal drop\n"
-                 "oifname @internal drop\n");
+                 "ct state established,related accept\n");
     for (size_t i = 0; i < count; i++) {
-        if (*networks[i].interface && !networks[i].internal)
-            fprintf(out, "oifname \"%s\" iifname != \"%s\" ct status dnat accept\n"
-                         "oifname \"%s\" iifname != \"%s\" drop\n",
+        /* Within a bridge, packets come here where br_netfilter is loaded. */
+        if (*networks[i].interface && networks[i].internal)
+            fprintf(out,
+                    "iifname \"%s\" oifname != \"%s\" drop\n"
+                    "oifname \"%s\" iifname != \"%s\" drop\n",
+                    networks[i].interface, networks[i].interface, networks[i].interface,
+                    networks[i].interface);
+        else if (*networks[i].interface)
+            fprintf(out,
+                    "oifname \"%s\" iifname != \"%s\" ct status dnat accept\n"
+                    "oifname \"%s\" iifname != \"%s\" drop\n",
                     networks[i].interface, networks[i].interface, networks[i].interface,
                     networks[i].interface);
     }
+    /* Other engines' bridges count on forwarding too, and have rules of their own. */
+    static const char guard[] = "meta iifkind != \"bridge\" meta oifkind != \"bridge\" drop";
     if (guard4)
-        fprintf(out, "meta nfproto ipv4 iifname != @bridges oifname != @bridges drop\n");
+        fprintf(out, "meta nfproto ipv4 %s\n", guard);
     if (guard6)
-        fprintf(out, "meta nfproto ipv6 iifname != @bridges oifname != @bridges drop\n");
+        fprintf(out, "meta nfproto ipv6 %s\n", guard);
     fprintf(out, "}\n");
 }
 
@@ -184,28 +190,20 @@ static int write_table(FILE *out, struct networks *networks, const struct networ
                        size_t count, const struct maps *maps, struct error *err)
 {
     char guard4[64], guard6[64];
-    bool any_internal = false;
     if (network_fact_read(networks, FACT_GUARD4, guard4, err) < 0 ||
         network_fact_read(networks, FACT_GUARD6, guard6, err) < 0)
         return -1;
-    for (size_t i = 0; i < count; i++)
-        any_internal = any_internal || records[i].internal;
     fprintf(out, "table inet %s\ndelete table inet %s\ntable inet %s {\n", networks->table,
             networks->table, networks->table);
     fprintf(out, "set bridges {\ntype ifname\nelements = ");
-    write_bridges(out, records, count, false);
-    fprintf(out, "\n}\nset internal {\ntype ifname\n");
-    if (any_internal) {
-        fprintf(out, "elements = ");
-        write_bridges(out, records, count, true);
-    }
+    write_bridges(out, records, count);
     fprintf(out, "\n}\n");
     write_maps(out, maps);
     /* route_localnet at the bridges is for answers only. */
     fprintf(out, "chain raw {\n"
                  "type filter hook prerouting priority raw; policy accept;\n"
-                 "iifname @bridges ip daddr 127.0.0.0/8 drop\n"
-                 "iifname @bridges ip saddr 127.0.0.0/8 drop\n"
+                 "ip daddr 127.0.0.0/8 iifname @bridges drop\n"
+                 "ip saddr 127.0.0.0/8 iifname @bridges drop\n"
                  "}\n");
     write_nat(out);
     write_masquerade(out, records, count);

@@ -163,7 +163,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.answer(500, b"{}")
         elif fault == "dead" and kind == "blobs":
             self.answer(503, json.dumps({"errors": [{"message": "\x1b[31mno disk"}]}).encode())
-        elif fault in ("private", "tokenless", "expiring") and not self.is_allowed(fault):
+        elif fault in ("private", "tokenless", "expiring", "moody") and not self.is_allowed(fault):
             self.answer(
                 401,
                 b"{}",
@@ -189,6 +189,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
             shown = json.loads(manifest)
             for layer in shown["layers"]:
                 layer["size"] -= 1
+            manifest = json.dumps(shown).encode()
+        if fault == "foreign":
+            shown = json.loads(manifest)
+            shown["layers"][1]["urls"] = [
+                "gopher://127.0.0.2/",
+                f"http://127.0.0.2:{PORT + 1}/blob/{IMAGE.big}",
+            ]
             manifest = json.dumps(shown).encode()
         digest = digest_of(manifest)
         if fault == "endlessmanifest" and self.command == "GET":
@@ -265,6 +272,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 self.wfile.write(data[at : at + 131072])
         elif fault in ("redirect", "private"):
             self.answer(307, Location=f"http://127.0.0.2:{PORT + 1}/blob/{name}?signature=x")
+        elif fault == "foreign" and big:
+            self.answer(404, b"{}")
         elif fault == "loop":
             self.answer(307, Location=self.path)
         elif fault == "scheme":
@@ -290,6 +299,8 @@ class Tokens(Handler):
     def route(self):
         if self.path.startswith("/tokenless"):
             return self.answer(500, b"{}")
+        if self.path.startswith("/moody") and count("moody") <= 2:
+            return self.answer(503, b"{}")
         return self.answer(200, json.dumps({"token": f"token-{count('tokens')}"}).encode())
 
 

@@ -3,7 +3,7 @@
 # Each test has its own --root and --run-root, and a network namespace of its own ($net) for a host.
 # teardown removes the containers, and then nothing may be left.
 bats_require_minimum_version 1.5.0
-load helpers
+load "$(dirname "${BASH_SOURCE[0]}")/helpers"
 
 : "${HULL:=$HULL_BUILD/src/cli/hull}"
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=0}
@@ -58,11 +58,12 @@ nothing_left() {
     found=$(find "$root/containers" "$run_root/containers" "$run_root/oci" -mindepth 1 -maxdepth 1 \
         ! -name .seccomp ! -name skeleton 2>/dev/null || true)
     [ -z "$found" ] || { echo "left: $found" && return 1; }
-    found=$(grep -F "$BATS_TEST_TMPDIR" /proc/self/mounts | grep -v "$run_root/network" || true)
+    found=$(grep -F "${BATS_TEST_TMPDIR:-$BATS_FILE_TMPDIR}" /proc/self/mounts | grep -v "$run_root/network" || true)
     [ -z "$found" ] || { echo "mounted: $found" && return 1; }
 }
 
-teardown_hull() {
+# Ends what runs in the background, and removes all containers: nothing of them may be left.
+remove_all() {
     local name
     while [ "${#started[@]}" -gt 0 ]; do
         kill -KILL "${started[-1]}" 2>/dev/null || true
@@ -73,11 +74,20 @@ teardown_hull() {
         hull rm --force --volumes "$name" >/dev/null || true
     done
     wait_until 10 nothing_left
+}
+
+# The network namespace, and what is mounted for it.
+remove_host() {
     local mounted
     for mounted in $(awk -v below="$run_root/" 'index($2, below) == 1 {print $2}' /proc/self/mounts | sort -r); do
         umount --lazy "$mounted"
     done
     ip netns delete "$net"
+}
+
+teardown_hull() {
+    remove_all
+    remove_host
 }
 
 teardown() { teardown_hull; }

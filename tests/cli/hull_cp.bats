@@ -148,6 +148,15 @@ copy() { hull cp -q "$@"; }
     equals '0 1777' "$(stat -c %a out/closed) $(stat -c %a out)"
     equals 2001 "$(date -r out/old +%Y)"
     [ -e "out/two words" ] && [ -e out/$'new\nline' ] && [ -e out/$'\377' ]
+    # Neither a hole of any size nor what is between holes makes a difference.
+    inside 'truncate -s 4000G /huge; echo end >>/huge
+        for i in 0 3 4 9 200; do dd if=/dev/urandom of=/mixed bs=70000 seek=$i count=1 conv=notrunc; done; truncate -s 90M /mixed' 2>/dev/null
+    copy web:/huge .
+    equals 4294967296004 "$(stat -c %s huge)"
+    rm huge
+    copy web:/mixed .
+    equals "$(inside 'sha256sum </mixed')" "$(sha256sum <mixed)"
+    [ "$(stat -c %b mixed)" -lt 2000 ]
     copy web:/d/fifo one
     [ -p one ]
     copy out web:/back

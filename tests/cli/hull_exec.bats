@@ -33,6 +33,9 @@ is_running() { hull top web -e -o pid,args | grep -qF "$1"; }
 @test "exec: 126, 127, and 1 for what isn't the program's fault" {
     run_hull exec web true
     refused 1 'no such container: web'
+    hull create --name new --network none busybox true
+    run_hull exec new true
+    refused 1 'container new is not running'
     start_web
     run_hull exec web no-such-program
     refused 127 no-such-program

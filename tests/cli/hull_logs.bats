@@ -92,6 +92,17 @@ log_of() { echo "$root/containers/$(hull inspect -f '{{.Id}}' "$1")/json.log"; }
     wait_until 10 eval '! kill -0 ${started[0]} 2>/dev/null'
 }
 
+@test "logs -f where no inotify instance is left" {
+    print web 'echo begin; while [ ! -e /go ]; do sleep 0.05; done; echo end'
+    unshare --user --map-root-user sh -c 'echo 0 >/proc/sys/user/max_inotify_instances && exec "$@"' - \
+        "$HULL" --root "$root" --run-root "$run_root" logs -f web >followed 3>&- &
+    started+=($!)
+    wait_until 10 grep -q begin followed
+    hull exec web touch /go
+    wait_until 10 eval '! kill -0 ${started[0]} 2>/dev/null'
+    equals $'begin\nend' "$(cat followed)"
+}
+
 @test "a log that is truncated or garbage is read as far as it is one" {
     print web 'echo one; echo two; echo three'
     hull wait web

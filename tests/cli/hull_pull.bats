@@ -157,6 +157,35 @@ index() {
     check_store
 }
 
+@test "the other platform's image that is there isn't taken for this machine's" {
+    root=$DIRECTORY/maker
+    for platform in amd64 arm64; do
+        echo "$platform" >"$BATS_TEST_TMPDIR/text"
+        tar -C "$BATS_TEST_TMPDIR" -c text |
+            (inside "$hull_program" --root "$root" import --platform "linux/$platform" - "127.0.0.1:5000/made:$platform") >/dev/null
+        hull push --quiet "127.0.0.1:5000/made:$platform"
+    done
+    root=$BATS_TEST_TMPDIR/root
+    index both application/vnd.docker.distribution.manifest.list.v2+json amd64=amd64 arm64=arm64
+    hull pull --quiet --platform arm64 127.0.0.1:5000/made:both
+    [ "$(cat "$(layers_of 127.0.0.1:5000/made:both)/text")" = arm64 ]
+    run hull pull --platform arm64 127.0.0.1:5000/made:both
+    [[ $output == *"Image is up to date"* ]]
+    run hull pull 127.0.0.1:5000/made:both
+    [[ $output == *"Downloaded newer image"* ]]
+    [ "$(cat "$(layers_of 127.0.0.1:5000/made:both)/text")" = amd64 ]
+    run hull pull 127.0.0.1:5000/made:both
+    [[ $output == *"Image is up to date"* ]]
+    # One that is only there for another machine is taken, with a warning, and once.
+    run hull pull 127.0.0.1:5000/made:arm64
+    echo "$output"
+    [ "$status" = 0 ]
+    [[ $output == *"hull: warning: the image is for linux/arm64, and this machine is linux/amd64"* ]]
+    run hull pull 127.0.0.1:5000/made:arm64
+    [[ $output == *"Image is up to date"* ]]
+    check_store
+}
+
 @test "all tags of a repository" {
     for tag in one two three; do
         (inside skopeo copy --quiet --dest-tls-verify=false "oci:$DIRECTORY/layout:made" \
@@ -254,7 +283,11 @@ index() {
 @test "on a terminal, each layer has its line" {
     run inside_terminal pull 127.0.0.1:5000/made:oci
     [ "$status" = 0 ]
-    [[ $output == *$'\033['*"Complete"*"Digest: sha256:"*"Status: Downloaded newer image"* ]]
+    [[ $output == *$'\033['*"Pull complete"*"Digest: sha256:"*"Status: Downloaded newer image"* ]]
+    # Each line of the last drawing is there once, below all others.
+    run inside_terminal pull 127.0.0.1:5000/made:docker
+    [ "$status" = 0 ]
+    [[ $output == *": Already exists"* ]]
 }
 
 inside_terminal() {

@@ -174,11 +174,11 @@ GET - 200" ]
     pull private
     [ "$status" = 0 ]
     [ "$(grep -c '^elsewhere GET /blob/.* - - 200$' <<<"$log")" = 3 ]
-    ! grep -q '^elsewhere.*\(Bearer\|Basic\)' <<<"$log"
+    lacks '^elsewhere.*\(Bearer\|Basic\)' "$log"
     # The registry had a token, and only the token server the password.
     grep -q '^GET /v2/private/blobs/.* Bearer:token-' <<<"$log"
     grep -q '^token GET /private?.*scope=repository%3Aprivate%3Apull.* Basic:dXNlcjpzZWNyZXQ=' <<<"$log"
-    ! grep -v '^token' <<<"$log" | grep -q Basic
+    lacks Basic "$(grep -v '^token' <<<"$log")"
     pull redirect
     [ "$status" = 0 ]
     pull loop
@@ -187,11 +187,24 @@ GET - 200" ]
     refused "it redirects to nowhere"
 }
 
+@test "a layer that no registry may have comes from where its manifest says, without credentials" {
+    mkdir "$DOCKER_CONFIG"
+    echo '{"auths": {"127.0.0.1:5100": {"auth": "dXNlcjpzZWNyZXQ="}}}' >"$DOCKER_CONFIG/config.json"
+    pull foreign
+    [ "$status" = 0 ]
+    grep -q "^GET /v2/foreign/blobs/$big - - 404" <<<"$log"
+    grep -q "^elsewhere GET /blob/$big - - 200" <<<"$log"
+    check_store
+}
+
 @test "a token that ends during the pull is renewed; no token is an error" {
     pull expiring
     [ "$status" = 0 ]
     [ "$(grep -c '^token GET' <<<"$log")" -ge 2 ]
     check_store
+    pull moody
+    [ "$status" = 0 ]
+    [ "$(grep -c '^token GET /moody?.* 503$' <<<"$log")" = 2 ]
     pull tokenless
     refused "127.0.0.1:5100 answered unexpectedly: HTTP status 500"
 }
@@ -239,6 +252,24 @@ small_disk() {
     grep 'GET /v2/slow/blobs' "$DIRECTORY/log"
     [ "$(grep -c 'GET /v2/slow/blobs' "$DIRECTORY/log")" = 3 ]
     [ "$(cat "$BATS_TEST_TMPDIR"/out.* | grep -c 'Status: Downloaded newer image')" = 1 ]
+    check_store
+}
+
+@test "neither prunes nor pulls that fail take anything from a pull" {
+    local i pids=()
+    for i in {1..4}; do
+        hull pull "127.0.0.1:5100/slow-$i:1" >"$BATS_TEST_TMPDIR/out.$i" 2>&1 3>&- &
+        pids+=($!)
+    done
+    while kill -0 "${pids[@]}" 2>/dev/null; do
+        hull image prune --force >/dev/null
+        run hull pull --quiet 127.0.0.1:5100/longer:1
+        [ "$status" = 1 ]
+    done
+    for i in {1..4}; do
+        wait "${pids[i - 1]}" || { cat "$BATS_TEST_TMPDIR/out.$i"; false; }
+    done
+    [ "$(hull images --format '{{.Repository}}' | grep -c slow)" = 4 ]
     check_store
 }
 

@@ -26,7 +26,7 @@ load hull
     contains "can't bind" "$stderr"
     run_hull run --rm --memory 1 busybox true
     equals 125 "$status"
-    contains Memory "$stderr"
+    contains "--memory: 1 bytes" "$stderr"
     run_hull run --rm --pull never no-such-image-of-mine:1 true
     [ "$status" -ne 0 ]
     wait_until 5 nothing_left
@@ -79,6 +79,12 @@ load hull
 @test "an unknown flag, or a wrong value, makes nothing" {
     run_hull run --memori 3 busybox
     refused 125 "did you mean '--memory'"
+    run_hull run --cpus 1000 busybox true
+    refused 125 '--cpus: this machine has'
+    run_hull create --log-opt max-size=x busybox true
+    refused 1 "--log-opt max-size: 'x'"
+    run_hull run --pull never Busybox true
+    refused 125 "invalid image name 'Busybox': the repository must be in lower case"
     run_hull run --restart sometimes busybox
     equals 125 "$status"
     run_hull run --rm --restart always busybox
@@ -167,4 +173,25 @@ load hull
     contains /dev/pts/0 "$output"
     run_hull run --rm -it busybox true
     refused 125 'standard input is no terminal'
+}
+
+@test "a user namespace of its own: other ids on the host, the image's on the disk" {
+    hull run --name mapped --userns private -v data:/data busybox sh -c \
+        'touch /file /data/file && chown 33:34 /file && ls -ln /bin/busybox /file; echo "127.0.0.2 x" >>/etc/hosts; ls -ln /etc/hosts; cat /proc/self/uid_map' >out
+    equals '0 0 33 34 0 0' "$(awk '$1 ~ /^-/ {printf "%s%s %s", (n++ ? " " : ""), $3, $4}' out)"
+    local first
+    first=$(awk 'NF == 3 {print $2}' out)
+    [ "$first" -ge 1073741824 ]
+    equals 33:34 "$(stat -c %u:%g "$root/containers/$(containers id)/upper/file")"
+    equals 0:0 "$(stat -c %u:%g "$root/volumes/data/_data/file")"
+    # Its processes are nobody on the host, and no two containers' are the same.
+    hull run -d --name one --userns private busybox sleep 1000
+    hull run -d --name two --userns auto busybox sleep 1000
+    [ "$(stat -c %u "/proc/$(state one pid)")" -ge 1073741824 ]
+    [ "$(stat -c %u "/proc/$(state one pid)")" != "$(stat -c %u "/proc/$(state two pid)")" ]
+    hull exec one sh -c 'echo hi >/new; id -u'
+    equals '0 0' "$(hull cp one:/new - | tar --numeric-owner -tvf - | awk '{print $2}' | tr / ' ')"
+    hull rm -f one two mapped
+    run_hull run --rm --userns elsewhere busybox true
+    refused 125 'host private auto'
 }

@@ -214,6 +214,33 @@ make_two_layers() { # NAME
     is_sound
 }
 
+@test "a layer that is a bomb, and one that says it has eight exbibytes, are refused" {
+    mkdir tree
+    head -c 300M /dev/zero >tree/zeros
+    tar --create --directory tree . | zstd --quiet >1.tar
+    [ "$(stat -c %s 1.tar)" -lt 100000 ]
+    jq -nc --arg one "sha256:$(zstd -dc 1.tar | sha256sum | cut -c1-64)" \
+        '{architecture: "amd64", os: "linux", rootfs: {type: "layers", diff_ids: [$one]}}' >config.json
+    echo '[{"Config": "config.json", "RepoTags": ["x:1"], "Layers": ["1.tar"]}]' >manifest.json
+    run bash -c "tar --create manifest.json config.json 1.tar | '$HULL' --root '$root' load"
+    failed_with 1 'a bomb'
+    run hull import 1.tar x:1
+    failed_with 1 'a bomb'
+    python3 - >huge.tar <<'END'
+import sys, tarfile
+entry = tarfile.TarInfo("1.tar")
+entry.size = 2**63 - 1
+sys.stdout.buffer.write(entry.tobuf(tarfile.GNU_FORMAT) + b"a few bytes" * 100)
+END
+    run hull load -i huge.tar
+    failed_with 1 damaged
+    run hull import huge.tar x:1
+    failed_with 1 damaged
+    equals '' "$(hull images -q)"
+    is_sound
+    [ "$(du -sk "$root" | cut -f1)" -lt 400 ]
+}
+
 @test "an archive that lies about its blobs is refused" {
     make_two_layers x:1 | hull load
     hull save --format oci x:1 >oci.tar

@@ -22,11 +22,13 @@ client() { on_host "$HULL_BUILD/tests/helpers/network_client" "$directory" "$@";
 container_id() { printf "$1%.0s" {1..64}; }
 a=$(container_id a) b=$(container_id b) c=$(container_id c)
 
-# Processes that teardown ends.
+# Processes that teardown ends, each with a group of its own: what nsenter executes is in it.
 started=()
 in_background() {
+    set -m
     "$@" >>"$BATS_TEST_TMPDIR/background" 2>&1 3>&- &
     started+=($!)
+    set +m
 }
 
 is_elsewhere() { [ "$(readlink "/proc/$1/ns/net")" != "$(readlink /proc/self/ns/net)" ]; }
@@ -58,7 +60,7 @@ setup() { setup_network; }
 teardown() {
     client reconcile || true
     for pid in "${started[@]}"; do
-        kill -KILL "$pid" 2>/dev/null || true
+        kill -KILL -- "-$pid" 2>/dev/null || true
         wait "$pid" 2>/dev/null || true
     done
     # hull-dns that a failed test has left

@@ -27,11 +27,10 @@ load network
     get on_host -- "http://$address/"
 }
 
-@test "forwarding that hull turned on is for its bridges alone" {
+@test "forwarding that hull turned on is for bridges alone" {
     on_host sysctl -qw net.ipv4.ip_forward=0
-    unshare --net sleep 600 3>&- &
-    third=$!
-    started+=("$third")
+    in_background unshare --net sleep 600
+    third=${started[-1]}
     wait_until 10 is_elsewhere "$third"
     on_host ip link add up1 type veth peer name up1 netns "$third"
     on_host ip address add 198.51.100.1/24 dev up1
@@ -126,6 +125,41 @@ s.send(b"hello")
 assert s.recv(100) == b"HELLO"' "$2" 2>/dev/null
 }
 
+@test "a published UDP port moves to another container under a client that never pauses" {
+    answer_udp() { # ID TEXT
+        in_background in_container "$1" python3 -c '
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("0.0.0.0", 53))
+while True:
+    data, who = s.recvfrom(100)
+    s.sendto(sys.argv[1].encode(), who)' "$2"
+    }
+    in_background in_world python3 -u -c '
+import socket, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(0.05)
+s.connect(("203.0.113.1", 5353))
+while True:
+    try:
+        s.send(b"?")
+        print(s.recv(100).decode())
+    except OSError:
+        print("silence")
+    time.sleep(0.01)'
+    hears() { tail -n 3 "$BATS_TEST_TMPDIR/background" | grep -qx "$1"; }
+    wait_until 10 hears silence
+    client attach "$a" -p 5353:53/udp
+    answer_udp "$a" first
+    wait_until 10 hears first
+    client detach "$a"
+    client attach "$b" -p 5353:53/udp
+    answer_udp "$b" second
+    wait_until 10 hears second
+    client detach "$b"
+    wait_until 10 hears silence
+}
+
 @test "much data passes hull-port whole, and each end is told of the other's" {
     client attach "$a" -p 8080:80
     in_background in_container "$a" python3 -c '
@@ -141,7 +175,8 @@ while True:
         h.update(d)
     c.sendall(h.hexdigest().encode())
     c.close()'
-    wait_until 10 in_container "$a" busybox nc -z 127.0.0.1 80
+    listens() { in_container "$a" ss -Hlnt 'sport = :80' | grep -q LISTEN; }
+    wait_until 10 listens
     on_host python3 - <<'PYTHON'
 import hashlib, os, socket
 data = os.urandom(1 << 20) * 24
@@ -235,7 +270,7 @@ PYTHON
     client detach "$a"
     client detach "$b"
     client remove web
-    run ! on_host ip link show type bridge | grep hull-
+    run ! grep hull- <(on_host ip link show type bridge)
     run client remove bridge
     [[ $output == *"built in"* ]]
     client create loose
@@ -391,14 +426,14 @@ PYTHON
 }
 
 @test "a namespace that a user namespace shall own" {
-    in_background on_host unshare --user --map-root-user sleep 600
-    owner=$(wait_until 5 pgrep -f "sleep 600" -P "${started[-1]}" || echo "${started[-1]}")
-    owner=${owner%%$'\n'*}
-    owned() { [ "$(readlink "/proc/$1/ns/user")" != "$(readlink /proc/self/ns/user)" ]; }
-    wait_until 10 owned "$owner"
+    in_background unshare --user --map-root-user sleep 600
+    owner=${started[-1]}
+    owned() { [ "$(readlink "/proc/$owner/ns/user")" != "$(readlink /proc/self/ns/user)" ]; }
+    wait_until 5 owned
     client attach "$a" -u "/proc/$owner/ns/user"
+    # root of that namespace may change this one
     on_host nsenter --user="/proc/$owner/ns/user" \
-        nsenter --net="$directory/run/network/ns/$a" ip link add dummy0 type dummy
+        nsenter --net="$directory/run/network/ns/$a" ip address add 192.0.2.1/32 dev lo
     serve_http in_world -- 80
     get in_container "$a" -- http://203.0.113.2/
 }
@@ -452,13 +487,12 @@ PYTHON
     has_no_helpers
     [ -z "$(ls "/proc/$host/root$directory/run/network/ns")" ]
     [ "$(client show "$a")" = none ]
-    run ! on_host nft list ruleset | grep 8080
-    # a process keeps its namespace: its interface goes with the next look
-    client detach "$a"
-    kill_server() { kill -KILL "${started[@]}" 2>/dev/null; true; }
+    run ! grep 8080 <(on_host nft list ruleset)
+    run ! get on_host -- http://127.0.0.1:8080/ 1
+    # the server still lives in its namespace: its interface goes with the next look
+    [ -n "$(interfaces_left)" ]
     client reconcile
     has_no_interfaces
-    kill_server
 }
 
 @test "after a reboot records of before are gone, and their addresses free" {
@@ -498,4 +532,52 @@ PYTHON
     client reconcile
     has_no_interfaces
     client remove web
+}
+
+@test "users other than root: the way out and published ports, through pasta" {
+    command -v pasta >/dev/null || skip "no pasta (package passt)"
+    on_host mount -t tmpfs -o mode=755 tmpfs /mnt
+    on_host mknod -m 666 /mnt/tun c 10 200
+    on_host mount --bind /mnt/tun /dev/net/tun
+    directory=/mnt/hull
+    on_host install -d -o 12345 "$directory"
+    in_background on_host setpriv --reuid 12345 --regid 12345 --clear-groups \
+        unshare --user --map-root-user --mount sleep 600
+    keeper=''
+    find_keeper() { keeper=$(pgrep -u 12345 -g "${started[-1]}" sleep); }
+    wait_until 5 find_keeper
+    as_user() { nsenter --target "$keeper" --user --mount --net "$@"; }
+    user_client() {
+        as_user env NETWORK_ROOTLESS=1 "$HULL_BUILD/tests/helpers/network_client" "$directory" "$@"
+    }
+    user_client attach "$a" -N one -p 8080:80 -p 127.0.0.1:8081:81 >attachment
+    jq -e '.IPAddress == "10.210.0.2" and .Ports["80/tcp"][0].HostPort == "8080"' attachment
+    inside() { as_user nsenter --net="$directory/run/network/ns/$a" "$@"; }
+    serve_http inside -- 80
+    serve_http inside -- 81
+    serve_http in_world -- 80
+    serve_http on_host -- 70
+    get in_world -- http://203.0.113.1:8080/
+    get on_host -- http://127.0.0.1:8080/
+    get on_host -- http://127.0.0.1:8081/
+    run ! get in_world -- http://203.0.113.1:8081/ 1
+    [ "$(get inside -- http://203.0.113.2/)" = 203.0.113.1 ]
+    # the host's loopback is out of reach
+    run ! get inside -- http://10.210.0.1:70/ 1
+    run user_client attach "$b" -p 8080:80
+    [[ $output == *"is published by container 'one'"* ]]
+    run user_client attach "$b" -p 80:80
+    [[ $output == *"users other than root can't bind it"* ]]
+    run user_client attach "$b" -n web
+    [[ $output == *"run hull as root"* ]]
+    # pasta that was killed comes back with the next look
+    pasta=$(pgrep -u 12345 'pasta|passt')
+    kill -KILL "$pasta"
+    has_no_pasta() { [ -z "$(pgrep -r S,R -u 12345 'pasta|passt')" ]; }
+    wait_until 5 has_no_pasta
+    user_client reconcile "$a"
+    get in_world -- http://203.0.113.1:8080/
+    user_client detach "$a"
+    wait_until 5 has_no_pasta
+    run ! get on_host -- http://127.0.0.1:8080/ 1
 }

@@ -50,6 +50,9 @@ use_hull() {
 }
 hull() { (inside "$hull_program" --root "$root" "$@" </dev/null); }
 
+# lacks PATTERN TEXT; a "!" before grep would fail no test
+lacks() { ! grep -q "$1" <<<"$2"; }
+
 # A tree with a file of each kind that matters, and one that doesn't compress: make_tree DIRECTORY
 make_tree() {
     mkdir -p "$1/bin" "$1/etc"

@@ -43,7 +43,8 @@ static void make_place(void)
 {
     if (*place.path)
         return;
-    strcpy(place.path, "/tmp/hull-fuzz-XXXXXX");
+    /* Not on a disk: the store waits for that. */
+    strcpy(place.path, "/dev/shm/hull-fuzz-XXXXXX");
     promise(mkdtemp(place.path) != NULL);
     place.fd = open(place.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int secret = openat(place.fd, "secret", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
@@ -188,6 +189,9 @@ static void load(const uint8_t *data, size_t size)
     check_place();
     promise(unlinkat(place.fd, "root", AT_REMOVEDIR) == 0);
     promise(image_store_check(place.store, false, print_fault, NULL, &err) == 0);
+    scope_image_removal struct image_removal removal = {0};
+    const struct image_prune_options all = {.all = true};
+    promise(image_prune(place.store, &all, &removal, &err) == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -225,6 +225,17 @@ static void running_processes_are_no_faults(void **state)
     expect_mended("belongs to nothing");
 }
 
+/* Large trees are removed after the lock was given back. */
+static void trash_that_is_being_removed_is_no_fault(void **state)
+{
+    (void)state;
+    assert_int_equal(mkdirat(fixture.store->fd, "unpack/trash.0123456789abcdef", 0755), 0);
+    int trash = store_hold_trash(fixture.store);
+    expect_sound();
+    close(trash);
+    expect_mended("unpack/trash.0123456789abcdef is left");
+}
+
 /* A check is no collection. */
 static void checking_changes_nothing(void **state)
 {
@@ -247,6 +258,7 @@ int main(void)
         CASE(layers_that_lost_files_are_told),
         CASE(leases_of_containers_lead_to_images),
         CASE(running_processes_are_no_faults),
+        CASE(trash_that_is_being_removed_is_no_fault),
         CASE(checking_changes_nothing),
 #undef CASE
     };

@@ -68,8 +68,7 @@ static void states(void **state)
             "StartedAt", timestamp_format(now - 300 * TIMESTAMP_SECOND, false).text, "FinishedAt",
             timestamp_format(now - 10 * TIMESTAMP_SECOND, false).text);
         if (cases[i].health)
-            json_object_set_new(document, "Health",
-                                json_pack("{s:s}", "Status", cases[i].health));
+            json_object_set_new(document, "Health", json_pack("{s:s}", "Status", cases[i].health));
         scope_free char *shown = ps_format_status(document, now);
         assert_string_equal(shown, cases[i].shown);
         json_decref(document);
