@@ -97,6 +97,8 @@ static int open_all(struct lines *lines, ino_t until, struct error *err)
     lines->position = 0;
     if (found < 0)
         return -1;
+    if (!found && until)
+        return 0; /* it has its next name already, and the new one isn't there yet */
     if (found) {
         lines->inode = file.inode;
         add_file(lines, &file);
@@ -341,14 +343,26 @@ static int look_for_more(struct lines *lines, struct error *err)
     }
     /* Kept open until then, so that its number isn't another's. */
     struct line_file old = {.fd = -1};
+    struct error why;
+    const ino_t inode = lines->inode;
+    const off_t position = lines->position;
     if (lines->count > 0)
         old = lines->files[--lines->count];
+    int opened = open_until(lines, inode, &why);
+    if (opened < 0 && why.code == EAGAIN && old.fd >= 0) {
+        /* In the middle of a rotation, whose end is an event: we look again then. */
+        add_file(lines, &old);
+        lines->inode = inode;
+        lines->position = position;
+        return 0;
+    }
+    close_file(&old);
     lines->begin = lines->end = 0;
     lines->skipping = false;
-    int opened = open_until(lines, lines->inode, err);
-    close_file(&old);
     lines->again = lines->again || opened == 2;
-    return opened < 0 ? -1 : lines->count > 0;
+    if (opened < 0)
+        return error_set(err, 0, "%s", why.text);
+    return lines->count > 0;
 }
 
 int lines_next(struct lines *lines, char **line, size_t *length, bool *again, struct error *err)

@@ -60,7 +60,7 @@ log_of() { echo "$root/containers/$(hull inspect -f '{{.Id}}' "$1")/json.log"; }
     hull logs -f web >followed 3>&- &
     started+=($!)
     wait_until 5 grep -q begin followed
-    hull stop web
+    hull stop --timeout 60 web
     wait_until 10 eval '! kill -0 ${started[0]} 2>/dev/null'
     equals "$(echo begin; seq -f 'line %.0f' 3000)" "$(cat followed)"
     [ "$(ls "$(dirname "$(log_of web)")" | grep -c json.log)" -ge 5 ]
