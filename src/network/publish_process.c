@@ -48,7 +48,8 @@ static char *compose(const struct container_record *container,
 }
 
 /* Whoever is killed leaves no process without a record: until it has its configuration the new one
- * ends with its starter, and the old one (which may be none) has ended before the new is recorded. */
+ * ends with its starter, and the old one (which may be none) has ended before the new is recorded.
+ */
 static int start(struct networks *networks, const struct container_record *container,
                  const struct publication *publication, struct helper *helper, struct error *err)
 {
