@@ -173,9 +173,8 @@ const struct cli_verb cli_system_service = {
                 .arguments = "install|remove|status",
                 .summary = "have systemd start containers at boot",
                 .description =
-                    "Installs a systemd unit that executes 'hull system start' when the machine "
-                    "comes up, with the --root and --run-root given here. It stays nowhere in "
-                    "memory.",
+                    "Installs a systemd unit that, at boot, executes 'hull system start' with the "
+                    "--root and --run-root given here. Nothing of it stays in memory.",
                 .flags = flags,
                 .min_arguments = 1,
                 .max_arguments = 1},

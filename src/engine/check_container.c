@@ -41,7 +41,8 @@ static int check_lease(struct check *check, const struct engine_container *conta
                     check->holders[i].image, container->image_id);
     scope_image struct image image = {0};
     struct image_store *images = engine_images(check->engine, err);
-    int found = images ? image_find(images, container->image_id, &image, err) : -1;
+    int found =
+        images ? image_find_held(images, container->id, container->image_id, &image, err) : -1;
     if (found == 0)
         check_found(check, "container %s: its image %s isn't there", container->name,
                     container->image_id);

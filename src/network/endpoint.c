@@ -123,12 +123,3 @@ int endpoint_reroute(const struct container_record *container, int namespace, st
 {
     return namespace_run_inside(namespace, reroute_inner, (void *)container, err);
 }
-
-int endpoint_remove(const struct endpoint_record *endpoint, struct error *err)
-{
-    scope_netlink struct netlink netlink = {.fd = -1};
-    if (netlink_open(&netlink, NETLINK_ROUTE, err) < 0)
-        return -1;
-    link_remove(&netlink, endpoint->host_interface);
-    return netlink_flush(&netlink, err);
-}

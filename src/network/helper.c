@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -95,8 +96,9 @@ int helper_start(const char *const *argv, const int *descriptors, size_t count,
         return error_set(err, errno, "can't make a pipe");
     scope_close int reading = report[0];
     scope_close int writing = report[1];
-    if (pipe2(feed, O_CLOEXEC) < 0)
-        return error_set(err, errno, "can't make a pipe");
+    /* Sockets, as writing to a pipe that nobody reads any more would kill. */
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, feed) < 0)
+        return error_set(err, errno, "can't make a pair of sockets");
     scope_close int input_end = feed[0];
     scope_close int output_end = feed[1];
     const struct launch launch = {argv, descriptors, count, input_end, writing};
@@ -108,6 +110,21 @@ int helper_start(const char *const *argv, const int *descriptors, size_t count,
         return error_set(err, 0, "can't start %s", argv[0]);
     helper->start = network_process_start(helper->pid);
     *input = scope_take_fd(&output_end);
+    return 0;
+}
+
+int helper_tell(int input, const char *text, struct error *err)
+{
+    size_t left = strlen(text);
+    while (left > 0) {
+        ssize_t sent = send(input, text, left, MSG_NOSIGNAL);
+        if (sent < 0 && errno == EINTR)
+            continue;
+        if (sent < 0)
+            return error_set(err, errno, "a process that was just started has ended");
+        text += sent;
+        left -= (size_t)sent;
+    }
     return 0;
 }
 

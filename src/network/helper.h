@@ -23,6 +23,8 @@ char *helper_find(const char *program);
  * nowhere; count descriptors become 3 and following. */
 int helper_start(const char *const *argv, const int *descriptors, size_t count,
                  struct helper *helper, int *input, struct error *err);
+/* Writes the text to its input. */
+int helper_tell(int input, const char *text, struct error *err);
 /* A descriptor of the process (pidfd) if it still is the same, or -1. */
 int helper_open(const struct helper *helper);
 /* Ends it, and returns when it has ended. */

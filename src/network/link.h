@@ -37,9 +37,10 @@ void link_disable_ipv6(struct netlink *netlink, const char *name);
 void link_route_localnet(struct netlink *netlink, const char *name);
 void link_add_address(struct netlink *netlink, const char *name, int index,
                       const struct address *address, int prefix);
+/* Replaces one of that family. */
 void link_add_default_route(struct netlink *netlink, const char *name, int index,
                             const struct address *gateway);
-/* replaces a default route of that family */
+/* One that isn't there is as good. */
 void link_remove_default_route(struct netlink *netlink, int family);
 
 /* The index of an interface of the calling thread's namespace, or 0. */

@@ -188,8 +188,6 @@ int endpoint_make(struct networks *networks, const struct container_record *cont
                   const struct network_record *network, int namespace, struct error *err);
 /* Leads default routes as the endpoints say, after these have changed. */
 int endpoint_reroute(const struct container_record *container, int namespace, struct error *err);
-/* The endpoint's interfaces vanish before this returns. */
-int endpoint_remove(const struct endpoint_record *endpoint, struct error *err);
 
 /* ---- Facts: fact.c ---- */
 

@@ -6,7 +6,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "base/file.h"
 #include "base/scope.h"
 #include "network/helper.h"
 #include "network/publish.h"
@@ -48,6 +47,8 @@ static char *compose(const struct container_record *container,
     return text;
 }
 
+/* Whoever is killed leaves no process without a record: until it has its configuration the new one
+ * ends with its starter, and the old one (which may be none) has ended before the new is recorded. */
 static int start(struct networks *networks, const struct container_record *container,
                  const struct publication *publication, struct helper *helper, struct error *err)
 {
@@ -59,17 +60,20 @@ static int start(struct networks *networks, const struct container_record *conta
     const char *const argv[] = {program, NULL};
     scope_close int input = -1;
     if (helper_start(argv, descriptors, count, helper, &input, err) < 0 ||
+        helper_stop(&container->helper, err) < 0 ||
         container_record_set_helper(networks, container->id, helper, err) < 0)
         return -1;
-    if (file_write_all(input, text, strlen(text)) < 0)
-        return error_set(err, errno, "hull-port ended at once");
-    return 0;
+    return helper_tell(input, text, err) < 0 ? error_wrap(err, "hull-port") : 0;
 }
 
 int publication_start(struct networks *networks, struct container_record *container,
                       const struct publication *publication, struct error *err)
 {
-    return start(networks, container, publication, &container->helper, err);
+    struct helper started;
+    if (start(networks, container, publication, &started, err) < 0)
+        return -1;
+    container->helper = started;
+    return 0;
 }
 
 static bool is_reservation(int fd, const struct network_port *port)
@@ -110,12 +114,9 @@ int publication_restart(struct networks *networks, struct container_record *cont
                         struct error *err)
 {
     scope_publication struct publication publication = {0};
-    struct helper old = container->helper, new;
     if (container->port_count == 0)
         return 0;
-    if (borrow(container, &publication, err) < 0 ||
-        start(networks, container, &publication, &new, err) < 0)
+    if (borrow(container, &publication, err) < 0)
         return -1;
-    container->helper = new;
-    return helper_stop(&old, err);
+    return publication_start(networks, container, &publication, err);
 }

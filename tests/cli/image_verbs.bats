@@ -2,7 +2,12 @@
 load image
 
 # What users other than root have to get at.
-teardown() { [ -z "${mine:-}" ] || rm -rf "$mine"; }
+teardown() {
+    [ -n "${mine:-}" ] || return 0
+    # The process that keeps the user's namespaces.
+    kill "$(cut -d ' ' -f 1 "$mine/run/hull/namespace")" || true
+    rm -rf "$mine"
+}
 
 @test "a store without images lists none, and is made by whoever looks" {
     run hull images
@@ -297,7 +302,8 @@ teardown() { [ -z "${mine:-}" ] || rm -rf "$mine"; }
     touch tree/.wh.gone tree/closed/.wh..wh..opq
     mknod tree/null c 1 3
     tar --create --directory tree --file "$mine/tree.tar" .
-    user_hull() { HOME=$mine setpriv --reuid 12345 --regid 12345 --clear-groups "$mine/hull" --root "$mine/root" "$@"; }
+    install -d -m 700 -o 12345 "$mine/run"
+    user_hull() { HOME=$mine XDG_RUNTIME_DIR=$mine/run setpriv --reuid 12345 --regid 12345 --clear-groups "$mine/hull" --root "$mine/root" "$@"; }
     run user_hull import "$mine/tree.tar" x:1
     equals 0 "$status"
     [[ $output == *'device null is left out'* ]]
