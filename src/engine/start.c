@@ -288,6 +288,8 @@ static int write_monitor_config(struct engine *engine, const struct engine_conta
     };
     engine_overlay_describe(container, layers, &arena, &config.overlay);
     config.overlay.user_namespace = userns->path;
+    if (userns->path)
+        config.owner = settings_integer(json_array_get(userns->mappings, 0), "hostID");
     /* Of --rm nothing needs to reach the disk: without this, unmounting waits for that. */
     if (settings_flag(host, "AutoRemove"))
         config.overlay.options = "volatile";

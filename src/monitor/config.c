@@ -45,6 +45,7 @@ static const struct field fields[] = {
     {NULL, "openStdin", BOOLEAN, AT(open_stdin)},
     {NULL, "stdinOnce", BOOLEAN, AT(stdin_once)},
     {NULL, "beginAtOnce", BOOLEAN, AT(begin_at_once)},
+    {NULL, "owner", INT64, AT(owner), .max = UINT32_MAX},
     {NULL, "rows", SHORT, AT(rows), .max = USHRT_MAX},
     {NULL, "columns", SHORT, AT(columns), .max = USHRT_MAX},
     {NULL, "restart", RESTART, AT(restart)},

@@ -141,6 +141,7 @@ static void connect_parts(struct supervisor *supervisor)
     supervisor->streams = (struct streams){.loop = &supervisor->loop,
                                            .terminal = config->terminal,
                                            .open_stdin = config->open_stdin,
+                                           .owner = (uid_t)config->owner,
                                            .rows = config->rows,
                                            .columns = config->columns,
                                            .console = "console",

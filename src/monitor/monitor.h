@@ -113,6 +113,7 @@ struct monitor_config {
     bool open_stdin;              /* else its standard input is /dev/null (or a silent terminal) */
     bool stdin_once;              /* its input ends when the first client with input ends */
     bool begin_at_once;           /* don't wait for monitor_begin() */
+    int64_t owner;                /* user and group of its pipes: root of its user namespace */
     unsigned short rows, columns; /* of the terminal; 0: unknown */
     struct monitor_log log;
     struct monitor_restart restart;

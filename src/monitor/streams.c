@@ -124,13 +124,15 @@ void streams_end_input(struct streams *streams)
 
 /* ---- making them ---- */
 
-static int open_pipe(int *ours, int *theirs, bool we_read, struct error *err)
+static int open_pipe(int *ours, int *theirs, bool we_read, uid_t owner, struct error *err)
 {
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) < 0)
         return error_set(err, errno, "can't make a pipe for the container");
     *ours = ends[we_read ? 0 : 1];
     *theirs = ends[we_read ? 1 : 0];
+    if (owner != 0 && fchown(*theirs, owner, (gid_t)owner) < 0)
+        return error_set(err, errno, "can't give the container its pipe");
     /* Ours alone: a program may be surprised by a pipe that doesn't block. */
     if (fcntl(*ours, F_SETFL, O_NONBLOCK) < 0)
         return error_set(err, errno, "can't set up a pipe for the container");
@@ -160,9 +162,9 @@ int streams_open(struct streams *streams, struct error *err)
     if (streams->terminal)
         return open_console(streams, err);
     if ((streams->open_stdin &&
-         open_pipe(&streams->input.fd, &streams->child[0], false, err) < 0) ||
-        open_pipe(&streams->output[0].fd, &streams->child[1], true, err) < 0 ||
-        open_pipe(&streams->output[1].fd, &streams->child[2], true, err) < 0)
+         open_pipe(&streams->input.fd, &streams->child[0], false, streams->owner, err) < 0) ||
+        open_pipe(&streams->output[0].fd, &streams->child[1], true, streams->owner, err) < 0 ||
+        open_pipe(&streams->output[1].fd, &streams->child[2], true, streams->owner, err) < 0)
         return -1;
     streams_hold(streams, false);
     return 0;

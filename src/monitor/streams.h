@@ -11,6 +11,7 @@ struct streams {
     /* Filled by the owner. */
     struct loop *loop;
     bool terminal, open_stdin;
+    uid_t owner; /* of the pipes, and the group's number */
     unsigned short rows, columns;
     const char *console; /* name of the console socket, in the working directory */
     void (*received)(struct streams *streams, int stream, const char *bytes, size_t count);

@@ -197,3 +197,14 @@ load hull
     run_hull run --rm --userns elsewhere busybox true
     refused 125 'host private auto'
 }
+
+@test "a program may open its standard streams again, whoever it is and in whatever user namespace" {
+    local user mode
+    for user in 0 1000; do
+        for mode in host private; do
+            run_hull run --rm --network none -u "$user" --userns "$mode" busybox \
+                sh -c 'echo out >/dev/stdout; echo err >/dev/stderr'
+            equals 'out err 0' "$output $stderr $status"
+        done
+    done
+}

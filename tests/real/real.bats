@@ -109,6 +109,21 @@ says() { [ "$("${@:2}" 2>/dev/null)" = "$1" ]; }
     refused 125 'port 0.0.0.0:8081/tcp is asked for twice'
 }
 
+@test "nginx and apt work in a user namespace of the container's own" {
+    hull run -d --name apart --userns private -p 8082:80 nginx
+    wait_until 10 eval 'get http://127.0.0.1:8082/ | grep -q "Welcome to nginx"'
+    # Its master is the root of the namespace, and another user here.
+    equals 0 "$(hull exec apart id -u)"
+    [ "$(stat -c %u "/proc/$(state apart pid)")" -gt 65535 ]
+    hull exec apart apt-get purge -y libxml2 >purged
+    equals 'root:root' "$(hull exec apart stat -c %U:%G /var/lib/dpkg/status)"
+    hull stop apart
+    equals 0 "$(state apart exitCode)"
+    # What was changed there belongs to the image's own users in an image of it.
+    hull commit apart changed
+    equals 'root:root' "$(hull run --rm changed stat -c %U:%G /var/lib/dpkg/status)"
+}
+
 @test "redis keeps its data over kill, restart and rm, and its health is known" {
     hull run -d --name cache --restart always -p 127.0.0.1:6379:6379 -v cached:/var/lib/redis redis
     wait_until 20 is_healthy cache
