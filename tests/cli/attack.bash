@@ -17,7 +17,7 @@ make_image() { # PROGRAM...
 }
 
 begin_attack() {
-    id=$HULL_TEST_ID-attack-$BATS_TEST_NUMBER
+    id=$HULL_TEST_ID-$(basename "$BATS_TEST_FILENAME" .bats)-$BATS_TEST_NUMBER
     bundle=$BATS_TEST_TMPDIR/bundle image=$BATS_TEST_TMPDIR/bundle/rootfs
     state=$BATS_TEST_TMPDIR/state
     cp -a "$BATS_FILE_TMPDIR/bundle" "$bundle"

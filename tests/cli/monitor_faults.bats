@@ -20,11 +20,11 @@ load monitor
     # What is in the pipes at the end is no reason to call the container running.
     use_script 'head -c 200000 /dev/zero | tr "\0" z; echo end'
     start_monitored
-    client hold 1500 >all 2>&1 &
+    client hold 5000 >all 2>&1 &
     held=$!
     wait_until 5 grep -q attached all
     client begin
-    wait_until 1 has_field .status exited
+    wait_until 4 has_field .status exited
     is_over
     wait "$held"
     equals $((9 + 200000 + 4)) "$(stat -c %s all)"
