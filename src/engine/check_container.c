@@ -1,6 +1,7 @@
 /* What should hold of a container: its directories, lease, status, monitor and runtime. */
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/scope.h"
@@ -62,6 +63,30 @@ static void check_stopped(struct check *check, const struct engine_container *co
         check_found(check, "container %s of --rm has ended, and is there still", container->name);
 }
 
+/* Whether it is still in the run that status is of. */
+static bool goes_on(const struct engine_container *container, const struct monitor_status *status)
+{
+    struct monitor_status now = {0};
+    if (monitor_read_status(container->run_directory, container->directory, &now, NULL) < 0)
+        return false;
+    bool same = now.state == status->state && strcmp(now.started_at, status->started_at) == 0;
+    monitor_status_release(&now);
+    return same;
+}
+
+/* Between the end of its program and its monitor's word of that it runs without a runtime: for a
+ * moment. */
+static bool is_lost_by_runtime(const struct check *check, const struct engine_container *container,
+                               const struct monitor_status *status)
+{
+    for (int i = 0; i < 200; i++) {
+        if (is_known_to_runtime(check, container) || !goes_on(container, status))
+            return false;
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+    }
+    return true;
+}
+
 static void check_running(struct check *check, const struct engine_container *container,
                           const struct monitor_status *status)
 {
@@ -73,7 +98,7 @@ static void check_running(struct check *check, const struct engine_container *co
         if (!is_there(container->run_directory, names[i]))
             check_found(check, "container %s runs without %s/%s", container->name,
                         container->run_directory, names[i]);
-    if (status->state != MONITOR_RESTARTING && !is_known_to_runtime(check, container))
+    if (status->state != MONITOR_RESTARTING && is_lost_by_runtime(check, container, status))
         check_found(check, "container %s runs, and hull-oci doesn't know it", container->name);
 }
 

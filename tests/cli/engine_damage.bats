@@ -110,7 +110,8 @@ small_root() {
     hull system check
 }
 # Leaves that many KiB of it.
-leave() {
+leave() { wait_until 5 fill "$1"; } # who cleans up may write still
+fill() {
     rm -f "$root/filler"
     local free
     free=$(df --output=avail -k "$root" | tail -1)
