@@ -197,7 +197,7 @@ is_booted() { says running hull exec machine systemctl is-system-running; }
 @test "systemd boots, runs services, and shuts down when it is stopped" {
     hull run -d --name machine --hostname machine --tmpfs /run --tmpfs /run/lock --tmpfs /tmp \
         -e container=hull --stop-signal SIGRTMIN+3 --cap-add SYS_ADMIN --cgroupns host \
-        -v /sys/fs/cgroup:/sys/fs/cgroup system /sbin/init
+        --tmpfs /sys/fs/cgroup -v /sys/fs/cgroup/systemd:/sys/fs/cgroup/systemd system /sbin/init
     wait_until 30 is_booted
     cat >greet.service <<-END
 		[Service]
