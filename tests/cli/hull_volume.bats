@@ -221,7 +221,9 @@ Total reclaimed space: 2MB" ]
         hull volume create "v$i" >"$BATS_TEST_TMPDIR/out.v$i" 2>&1 3>&- &
         pids+=($!)
     done
-    for i in "${pids[@]}"; do wait "$i"; done
+    for i in "${pids[@]}"; do
+        wait "$i" || { cat "$BATS_TEST_TMPDIR"/out.* && return 1; }
+    done
     [ "$(cat "$BATS_TEST_TMPDIR"/out.[0-9]* | sort -u)" = same ]
     [ "$(hull volume ls -q | wc -l)" = 21 ]
 }

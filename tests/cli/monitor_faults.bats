@@ -18,7 +18,7 @@ load monitor
     equals 2000004 "$(logged | wc -c)"
 
     # What is in the pipes at the end is no reason to call the container running.
-    use_script 'head -c 200000 /dev/zero | tr "\0" z; echo end'
+    use_script 'head -c 150000 /dev/zero | tr "\0" z; echo end'
     start_monitored
     client hold 5000 >all 2>&1 &
     held=$!
@@ -27,7 +27,7 @@ load monitor
     wait_until 4 has_field .status exited
     is_over
     wait "$held"
-    equals $((9 + 200000 + 4)) "$(stat -c %s all)"
+    equals $((9 + 150000 + 4)) "$(stat -c %s all)"
 }
 
 @test "a client that only follows and takes nothing is dropped; the container goes on" {
