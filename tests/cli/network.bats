@@ -575,8 +575,9 @@ PYTHON
     kill -KILL "$pasta"
     has_no_pasta() { [ -z "$(pgrep -r S,R -u 12345 'pasta|passt')" ]; }
     wait_until 5 has_no_pasta
-    user_client reconcile "$a"
-    wait_until 5 get in_world -- http://203.0.113.1:8080/ # it answers before it passes on
+    # Until the kernel has ended it, it counts as alive.
+    is_back() { user_client reconcile "$a" && get in_world -- http://203.0.113.1:8080/; }
+    wait_until 10 is_back
     user_client detach "$a"
     wait_until 5 has_no_pasta
     run ! get on_host -- http://127.0.0.1:8080/ 1
