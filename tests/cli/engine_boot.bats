@@ -23,6 +23,9 @@ lose_power() {
         jq '.bootId = "11111111-2222-3333-4444-555555555555"' "$root/containers/$id/status" >status || continue
         mv status "$root/containers/$id/status"
     done
+    for process in $(ip netns pids "$net"); do # those of networks
+        kill -KILL "$process"
+    done
     sqlite3 "$root/hull.db" "UPDATE network_container SET boot = '11111111-2222-3333-4444-555555555555'"
     local mounted
     for mounted in $(awk -v below="$run_root/" 'index($2, below) == 1 {print $2}' /proc/self/mounts | sort -r); do
