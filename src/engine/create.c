@@ -119,7 +119,8 @@ static int make_directory(const struct engine_container *container, struct error
 static int make_parts(struct engine *engine, struct engine_container *container,
                       const struct image *image, struct error *err)
 {
-    if (image_lease_take(engine->images, container->id, container->name, image, err) < 0 ||
+    if (engine_quota_set(container, err) < 0 ||
+        image_lease_take(engine->images, container->id, container->name, image, err) < 0 ||
         engine_mounts_create(engine, container, err) < 0 ||
         engine_row_insert(engine, container, err) < 0)
         return -1;

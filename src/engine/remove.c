@@ -79,6 +79,7 @@ int engine_remove_locked(struct engine *engine, const struct engine_container *c
     }
     /* From here on it is gone; what can't be removed now is found by engine_reconcile(). */
     engine_emit(engine, "container", "destroy", container->id, attributes);
+    engine_quota_drop(container);
     if (engine_erase(engine, container->id, anonymous_volumes, &why) < 0) {
         error_wrap(&why, "removing what was left of container %s", container->name);
         warnings_say(engine->warnings, &why);

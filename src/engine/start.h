@@ -32,6 +32,10 @@ void engine_userns_release(struct engine_userns *userns);
 /* Takes the pin away; nothing happens if there is none. */
 void engine_userns_drop(const char *run_directory);
 
+/* The limit of --storage-opt size, on a new container's directory; and its end. */
+int engine_quota_set(const struct engine_container *container, struct error *err);
+void engine_quota_drop(const struct engine_container *container);
+
 /* Removes one that doesn't run, whose lock the caller holds. */
 int engine_remove_locked(struct engine *engine, const struct engine_container *container,
                          bool anonymous_volumes, struct error *err);

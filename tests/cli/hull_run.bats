@@ -24,6 +24,9 @@ load hull
     run_hull run --rm -v "$PWD/missing/file:/x:ro" --mount type=bind,src="$PWD/not-there",dst=/y busybox true
     equals 125 "$status"
     contains "can't bind" "$stderr"
+    # Either there are project quotas here, or that there are none is said.
+    run_hull run --rm --storage-opt size=1m busybox sh -c '! head -c 3000000 /dev/zero >/file 2>/dev/null'
+    [ "$status" = 0 ] || refused 125 "can't limit a directory"
     run_hull run --rm --memory 1 busybox true
     equals 125 "$status"
     contains "--memory: 1 bytes" "$stderr"
