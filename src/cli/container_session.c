@@ -1,5 +1,6 @@
 /* Being attached to a container. */
 #include <errno.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -16,9 +17,17 @@ void container_session_size(unsigned short *rows, unsigned short *columns)
     *columns = size.ws_col;
 }
 
+/* Whether its monitor may go on after its end. */
+static bool is_restarted(const struct engine_container *container)
+{
+    const json_t *host = json_object_get(container->settings, "HostConfig");
+    const char *policy =
+        json_string_value(json_object_get(json_object_get(host, "RestartPolicy"), "Name"));
+    return policy && *policy && strcmp(policy, "no") != 0;
+}
+
 static int finish(struct engine *engine, const struct engine_container *container, int connection,
-                  const struct container_session *session, const struct monitor_outcome *outcome,
-                  int *exit_status, struct error *err)
+                  const struct monitor_outcome *outcome, int *exit_status, struct error *err)
 {
     struct error ignored;
     struct monitor_status status = {0};
@@ -28,7 +37,8 @@ static int finish(struct engine *engine, const struct engine_container *containe
         return 0;
     case MONITOR_END_EXITED:
         *exit_status = outcome->exit_code;
-        if (session->await_cleanup)
+        /* Whoever comes next shall find all of it given back. */
+        if (!is_restarted(container))
             monitor_await_end(connection, -1, &ignored);
         return 0;
     case MONITOR_END_DROPPED:
@@ -76,5 +86,5 @@ int container_session_run(struct engine *engine, const struct engine_container *
     }
     if (monitor_attend(connection, &attention, &outcome, err) < 0)
         return -1;
-    return finish(engine, container, connection, session, &outcome, exit_status, err);
+    return finish(engine, container, connection, &outcome, exit_status, err);
 }

@@ -41,7 +41,6 @@ struct container_session {
     int flags; /* MONITOR_ATTACH_* */
     /* With it it was started to be held, and begins once we are attached; or NULL. */
     struct engine_start *held;
-    bool await_cleanup; /* of --rm: wait until it is gone */
     bool pass_signals;
     const char *detach_keys; /* NULL: the default */
 };

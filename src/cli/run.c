@@ -151,12 +151,10 @@ static int run_in_foreground(struct cli_context *context, struct engine *engine,
                              const struct engine_container *container, int streams,
                              struct error *err)
 {
-    const json_t *host = json_object_get(container->settings, "HostConfig");
     struct engine_start start = {.hold = true};
     const struct container_session session = {
         .flags = streams | MONITOR_ATTACH_LOSSLESS,
         .held = &start,
-        .await_cleanup = settings_flag(host, "AutoRemove"),
         .pass_signals = wants_signals(context),
         .detach_keys = command_value(context->line, "detach-keys"),
     };

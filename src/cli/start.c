@@ -41,8 +41,6 @@ static int start_in_foreground(struct cli_context *context, struct engine *engin
                  (has_terminal ? 0 : MONITOR_ATTACH_STDERR) |
                  (command_given(line, "interactive") && has_input ? MONITOR_ATTACH_STDIN : 0),
         .held = started == 0 ? &start : NULL,
-        .await_cleanup = json_is_true(
-            json_object_get(json_object_get(container->settings, "HostConfig"), "AutoRemove")),
         .pass_signals = !proxy || strcmp(proxy, "true") == 0,
         .detach_keys = command_value(line, "detach-keys"),
     };

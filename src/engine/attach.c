@@ -121,14 +121,58 @@ static int take_ports(struct network_ports *ports, const json_t *settings, struc
     return 0;
 }
 
+/* ---- Links ---- */
+
+/* "CONTAINER[:ALIAS]": the address of a running container under its name and the alias, docker's
+ * old way where there is no DNS. */
+static int take_link(struct engine *engine, const char *text, json_t *hosts, struct error *err)
+{
+    scope_container struct engine_container other = {0};
+    struct network_attachment attachment = {0};
+    const char *colon = strchr(text, ':');
+    scope_free char *name = memory_copy_string(text);
+    name[colon ? (size_t)(colon - text) : strlen(name)] = '\0';
+    if (engine_find(engine, name, &other, err) < 0)
+        return error_wrap(err, "--link '%s'", text);
+    int found = network_find_attachment(engine->networks, other.id, &attachment, err);
+    const char *address =
+        found == 1 && attachment.endpoint_count > 0 ? attachment.endpoints[0].ip4 : "";
+    if (*address) {
+        json_array_append_new(hosts, json_sprintf("%s:%s", other.name, address));
+        if (colon)
+            json_array_append_new(hosts, json_sprintf("%s:%s", colon + 1, address));
+    } else if (found >= 0) {
+        found = error_set(err, 0, "--link '%s': container %s doesn't run, or has no address", text,
+                          other.name);
+    }
+    network_attachment_release(&attachment);
+    return found < 0 ? -1 : 0;
+}
+
+/* --add-host's, and those of links; kept in *hosts. */
+static int take_hosts(struct engine *engine, const json_t *host, json_t **hosts, struct error *err)
+{
+    const json_t *link;
+    size_t i;
+    *hosts = json_array();
+    json_array_extend(*hosts, json_object_get(host, "ExtraHosts"));
+    json_array_foreach(json_object_get(host, "Links"), i, link)
+    {
+        if (take_link(engine, json_string_value(link), *hosts, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 /* ---- All of it ---- */
 
-static int take_mode(struct engine *engine, const char *mode, struct network_request *request,
-                     struct engine_container *other, struct error *err)
+static int take_mode(struct engine *engine, const char *mode, bool is_disabled,
+                     struct network_request *request, struct engine_container *other,
+                     struct error *err)
 {
     if (strcmp(mode, "host") == 0)
         request->mode = NETWORK_MODE_HOST;
-    else if (strcmp(mode, "none") == 0)
+    else if (is_disabled || strcmp(mode, "none") == 0)
         request->mode = NETWORK_MODE_NONE;
     else if (strncmp(mode, CONTAINER_MODE, strlen(CONTAINER_MODE)) == 0) {
         request->mode = NETWORK_MODE_CONTAINER;
@@ -154,7 +198,8 @@ static int fill_request(struct engine *engine, const struct engine_container *co
         .domainname = text_or_null(settings, "Domainname"),
         .mode = NETWORK_MODE_BRIDGE,
     };
-    if (take_mode(engine, mode, request, other, err) < 0)
+    if (take_mode(engine, mode, settings_flag(settings, "NetworkDisabled"), request, other, err) <
+        0)
         return -1;
     if (request->mode == NETWORK_MODE_BRIDGE) {
         take_endpoints(arena, settings, mode, request);
@@ -169,8 +214,6 @@ static int fill_request(struct engine *engine, const struct engine_container *co
         take_texts(arena, json_object_get(host, "DnsSearch"), &request->dns_search_count);
     request->dns_options =
         take_texts(arena, json_object_get(host, "DnsOptions"), &request->dns_option_count);
-    request->extra_hosts =
-        take_texts(arena, json_object_get(host, "ExtraHosts"), &request->extra_host_count);
     return 0;
 }
 
@@ -201,8 +244,13 @@ int engine_network_attach(struct engine *engine, const struct engine_container *
     int status =
         networks ? fill_request(engine, container, &arena, &request, &other, &ports, err) : -1;
     request.user_namespace = user_namespace;
+    json_t *hosts = NULL;
     if (status == 0)
+        status = take_hosts(engine, engine_host_config(container), &hosts, err);
+    if (status == 0) {
+        request.extra_hosts = take_texts(&arena, hosts, &request.extra_host_count);
         status = network_attach(networks, &request, &result->attachment, err);
+    }
     if (status == 0)
         status = engine_network_write_files(container, &result->attachment, err);
     if (status == 0)
@@ -211,6 +259,7 @@ int engine_network_attach(struct engine *engine, const struct engine_container *
                                                                       : container->run_directory);
     network_ports_release(&ports);
     arena_release(&arena);
+    json_decref(hosts);
     return status;
 }
 

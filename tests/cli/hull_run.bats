@@ -180,6 +180,16 @@ load hull
     refused 125 'standard input is no terminal'
 }
 
+@test "a link names another container's address" {
+    hull run -d --name server busybox sleep 1000
+    equals "$(hull inspect --format '{{.NetworkSettings.IPAddress}}' server)" \
+        "$(hull run --rm --link server:db busybox awk '$2 == "db" {print $1}' /etc/hosts)"
+    hull stop -t 0 server
+    run_hull run --rm --link server busybox true
+    refused 125 "container server doesn't run"
+    hull rm server
+}
+
 @test "a user namespace of its own: other ids on the host, the image's on the disk" {
     hull run --name mapped --userns private -v data:/data busybox sh -c \
         'touch /file /data/file && chown 33:34 /file && ls -ln /bin/busybox /file; echo "127.0.0.2 x" >>/etc/hosts; ls -ln /etc/hosts; cat /proc/self/uid_map' >out
