@@ -178,10 +178,18 @@ static int run_in_background(struct cli_context *context, struct engine *engine,
     return 0;
 }
 
+static void report_left(const struct cli_context *context, int removed, struct error *why)
+{
+    if (removed == 0)
+        return;
+    error_wrap(why, "removing the container that didn't start");
+    warnings_say(context->warnings, why);
+}
+
 static int start(struct cli_context *context, struct engine *engine, const json_t *settings,
                  const struct engine_container *container, struct error *err)
 {
-    struct error ignored;
+    struct error why;
     const struct engine_removal removal = {.force = true, .volumes = true};
     int streams = find_streams(settings);
     bool is_detached = command_given(context->line, "detach") || streams == 0;
@@ -190,7 +198,7 @@ static int start(struct cli_context *context, struct engine *engine, const json_
     /* Of --rm nothing stays even where no monitor came to clean up. */
     if (result < 0 && context->exit_status >= STATUS_FAILED && context->exit_status <= 127 &&
         settings_flag(json_object_get(container->settings, "HostConfig"), "AutoRemove"))
-        engine_remove(engine, container, &removal, &ignored);
+        report_left(context, engine_remove(engine, container, &removal, &why), &why);
     return result;
 }
 

@@ -115,14 +115,34 @@ static int make_directory(const struct engine_container *container, struct error
     return -1;
 }
 
+/* Another command may have taken a generated name since it was found free: then it gets another. */
+static int insert_row(struct engine *engine, struct engine_container *container, bool is_generated,
+                      const struct image *image, struct error *err)
+{
+    struct error why = {0};
+    for (unsigned int attempt = 1; attempt < 1000; attempt++) {
+        if (engine_row_insert(engine, container, &why) == 0)
+            return 0;
+        if (!is_generated || why.code != EEXIST)
+            break;
+        free(container->name);
+        container->name = name_generate(container->id, attempt);
+        if (image_lease_take(engine->images, container->id, container->name, image, err) < 0)
+            return -1;
+    }
+    if (err)
+        *err = why;
+    return -1;
+}
+
 /* The row comes last: with it the container is there. */
 static int make_parts(struct engine *engine, struct engine_container *container,
-                      const struct image *image, struct error *err)
+                      const struct image *image, bool is_generated, struct error *err)
 {
     if (engine_quota_set(container, err) < 0 ||
         image_lease_take(engine->images, container->id, container->name, image, err) < 0 ||
         engine_mounts_create(engine, container, err) < 0 ||
-        engine_row_insert(engine, container, err) < 0)
+        insert_row(engine, container, is_generated, image, err) < 0)
         return -1;
     engine_emit(engine, "container", "create", container->id, engine_event_attributes(container));
     return 0;
@@ -161,10 +181,14 @@ static int create(struct engine *engine, const json_t *settings, struct engine_c
     /* What goes with its program needn't survive a power cut. */
     if (lock >= 0 && settings_flag(engine_host_config(container), "AutoRemove"))
         database_relax(&engine->database);
-    if (lock >= 0 && make_parts(engine, container, &image, err) == 0)
+    if (lock >= 0 &&
+        make_parts(engine, container, &image, !*settings_text(settings, "name"), err) == 0)
         return 0;
-    struct error ignored;
-    engine_erase(engine, container->id, true, &ignored);
+    struct error why;
+    if (engine_erase(engine, container->id, true, &why) < 0) {
+        error_wrap(&why, "removing what there was of container %.12s", container->id);
+        warnings_say(engine->warnings, &why);
+    }
     return -1;
 }
 
