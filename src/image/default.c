@@ -237,10 +237,11 @@ static int make_image(struct image_store *store, struct image_lease *lease, int 
     return status;
 }
 
-/* Of many commands that need it at the same time, one makes it and the others wait for that. */
+/* Of many commands that need it at the same time, one makes it and the others wait for that. The lock
+ * is none that somebody asks for who holds the store's: its holder takes that one. */
 static int lock_making(const struct image_store *store, struct error *err)
 {
-    scope_close int fd = openat(store->fd, "unpack", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    scope_close int fd = openat(store->fd, "blobs", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     while (fd >= 0 && flock(fd, LOCK_EX) < 0)
         if (errno != EINTR)
             return error_set(err, errno, "can't lock the image store");
