@@ -237,8 +237,8 @@ static int make_image(struct image_store *store, struct image_lease *lease, int 
     return status;
 }
 
-/* Of many commands that need it at the same time, one makes it and the others wait for that. The lock
- * is none that somebody asks for who holds the store's: its holder takes that one. */
+/* Of many commands that need it at the same time, one makes it and the others wait for that. The
+ * lock is none that somebody asks for who holds the store's: its holder takes that one. */
 static int lock_making(const struct image_store *store, struct error *err)
 {
     scope_close int fd = openat(store->fd, "blobs", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
