@@ -14,6 +14,7 @@
 #include "base/scope.h"
 
 #define BUSY_MILLISECONDS 60000
+#define RETRY_MILLISECONDS 5
 
 static int fail(const struct database *database, struct error *err, const char *what)
 {
@@ -42,6 +43,25 @@ static int make_file(const char *path, struct error *err)
     return 0;
 }
 
+/* FULL: what was acknowledged survives a power cut too. The module table is read so that a damaged
+ * file is noticed here. SQLite doesn't wait by itself where two change a new file's journal mode at
+ * the same time. */
+static int set_up(struct database *database, struct error *err)
+{
+    static const char sql[] = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+                              "PRAGMA foreign_keys = ON;"
+                              "CREATE TABLE IF NOT EXISTS module (name TEXT PRIMARY KEY,"
+                              " version INTEGER NOT NULL) WITHOUT ROWID";
+    for (int waited = 0;; waited += RETRY_MILLISECONDS) {
+        int code = sqlite3_exec(database->handle, sql, NULL, NULL, NULL);
+        if (code == SQLITE_OK)
+            return 0;
+        if ((code & 0xff) != SQLITE_BUSY || waited >= BUSY_MILLISECONDS)
+            return fail(database, err, "set it up");
+        usleep(RETRY_MILLISECONDS * 1000);
+    }
+}
+
 int database_open(struct database *database, const char *path, struct error *err)
 {
     *database = (struct database){0};
@@ -55,14 +75,7 @@ int database_open(struct database *database, const char *path, struct error *err
         return -1;
     }
     sqlite3_busy_timeout(database->handle, BUSY_MILLISECONDS);
-    /* FULL: what was acknowledged survives a power cut too. The module table is read so that a
-     * damaged file is noticed here. */
-    if (database_execute(database,
-                         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
-                         "PRAGMA foreign_keys = ON;"
-                         "CREATE TABLE IF NOT EXISTS module (name TEXT PRIMARY KEY,"
-                         " version INTEGER NOT NULL) WITHOUT ROWID",
-                         err) < 0) {
+    if (set_up(database, err) < 0) {
         database_close(database);
         return -1;
     }
