@@ -35,7 +35,9 @@ static int limit_project(int directory, unsigned int project, int64_t bytes)
         .dqb_valid = QIF_BLIMITS,
     };
     quota.dqb_bsoftlimit = quota.dqb_bhardlimit;
-    return (int)syscall(SYS_quotactl_fd, directory, QCMD(Q_SETQUOTA, PRJQUOTA), project, &quota);
+    /* QCMD() shifts into an int's sign. */
+    const unsigned int command = (unsigned int)Q_SETQUOTA << SUBCMDSHIFT | PRJQUOTA;
+    return (int)syscall(SYS_quotactl_fd, directory, command, project, &quota);
 }
 
 /* What is made below belongs to the project, too. */
