@@ -93,7 +93,4 @@ void record_unlink_start(const struct record *record);
  * and the array. */
 int record_list(const char *root, char ***ids, size_t *count, struct error *err);
 
-/* Start time of pid in clock ticks since boot (proc(5), stat field 22) and its state letter. */
-int process_start_time(pid_t pid, uint64_t *start_time, char *state);
-
 #endif

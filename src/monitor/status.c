@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/process.h"
 #include "base/scope.h"
 #include "monitor/document.h"
 
@@ -34,18 +35,9 @@ static char *read_boot_id(void)
 
 unsigned long long status_start_time(pid_t pid)
 {
-    char path[32];
-    unsigned long long start = 0;
-    snprintf(path, sizeof path, "/proc/%d/stat", pid);
-    scope_free char *text = file_read_all(AT_FDCWD, path, 4096, NULL, NULL);
-    /* The name in field 2 may contain anything. */
-    const char *rest = text ? strrchr(text, ')') : NULL;
-    if (!rest || sscanf(rest,
-                        ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d "
-                        "%*d %*d %*d %llu",
-                        &start) != 1)
-        return 0;
-    return start;
+    uint64_t start;
+    char state;
+    return process_start_time(pid, &start, &state) == 0 ? start : 0;
 }
 
 int status_write(const char *directory, const struct monitor_status *status, const json_t *health,

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/process.h"
 #include "base/scope.h"
 #include "network/network_internal.h"
 
@@ -210,13 +211,7 @@ int network_lock_changes(const struct networks *networks, struct error *err)
 
 long long network_process_start(pid_t pid)
 {
-    char path[40];
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    scope_free char *text = file_read_all(AT_FDCWD, path, 4096, NULL, NULL);
-    const char *at = text ? strrchr(text, ')') : NULL; /* the name may hold anything */
-    long long start;
-    /* proc_pid_stat(5): field 22; after the name come fields 3 and on. */
-    for (int field = 2; at && field < 22; field++)
-        at = strchr(at + 1, ' ');
-    return at && sscanf(at, " %lld", &start) == 1 ? start : -1;
+    uint64_t start;
+    char state;
+    return process_start_time(pid, &start, &state) == 0 ? (long long)start : -1;
 }
