@@ -5,10 +5,9 @@
 #include <strings.h>
 
 #include "base/memory.h"
+#include "base/quantity.h"
 #include "base/scope.h"
 #include "image/image.h"
-
-#define SECOND 1000000000ll /* durations are in nanoseconds */
 
 static const char *skip_blanks(const char *text)
 {
@@ -159,30 +158,6 @@ static int change_volumes(json_t *config, const char *text)
     return 0;
 }
 
-/* "1m30s" in nanoseconds; -1 if it isn't a duration. */
-static int64_t parse_duration(const char *text)
-{
-    int64_t sum = 0;
-    while (*text) {
-        double number;
-        int used = 0;
-        if (sscanf(text, "%lf%n", &number, &used) != 1 || number < 0 || number > 1e9)
-            return -1;
-        text += used;
-        if (strncmp(text, "ms", 2) == 0)
-            sum += (int64_t)(number * 1e6), text += 2;
-        else if (*text == 's')
-            sum += (int64_t)(number * SECOND), text++;
-        else if (*text == 'm')
-            sum += (int64_t)(number * 60 * SECOND), text++;
-        else if (*text == 'h')
-            sum += (int64_t)(number * 3600 * SECOND), text++;
-        else
-            return -1;
-    }
-    return sum;
-}
-
 static const struct {
     const char *flag, *key;
 } health_flags[] = {
@@ -198,8 +173,10 @@ static int read_health_flag(json_t *check, const char *word, struct error *err)
         if (strncmp(word, health_flags[i].flag, length) != 0)
             continue;
         bool retries = strcmp(health_flags[i].key, "Retries") == 0;
-        int64_t value = retries ? atoi(word + length) : parse_duration(word + length);
-        if (value < 0)
+        int64_t value;
+        if (!(retries ? quantity_read_integer(word + length, 0, INT32_MAX, &value)
+                      : quantity_read_duration(word + length, &value)) ||
+            value < 0)
             break;
         json_object_set_new(check, health_flags[i].key, json_integer(value));
         return 0;

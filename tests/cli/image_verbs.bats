@@ -79,7 +79,8 @@ teardown() {
     equals 'by hand' "$(hull history --format '{{.Comment}}' changed:1)"
     hull import --platform linux/arm64 tree.tar arm
     equals 'linux/arm64' "$(field arm '{{.Os}}/{{.Architecture}}')"
-    for change in 'FROM x' 'EXPOSE 99999' 'HEALTHCHECK x' 'CMD' 'ENV =x'; do
+    for change in 'FROM x' 'EXPOSE 99999' 'HEALTHCHECK x' 'HEALTHCHECK --interval=999999999h CMD true' \
+        'HEALTHCHECK --retries=x CMD true' 'CMD' 'ENV =x'; do
         run hull import -c "$change" tree.tar bad
         failed_with 1 "change '$change"
     done

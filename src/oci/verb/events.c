@@ -8,36 +8,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/quantity.h"
 #include "base/scope.h"
 #include "container/container.h"
 #include "oci/verb/output.h"
 #include "oci/verb/verb.h"
-
-/* A duration as Go writes it: "5s", "1m30s", "500ms". Milliseconds, or -1. */
-static long long parse_duration(const char *text)
-{
-    static const struct {
-        const char *unit;
-        double milliseconds;
-    } units[] = {{"ms", 1},      {"us", 0.001}, {"ns", 0.000001},
-                 {"h", 3600000}, {"m", 60000},  {"s", 1000}};
-    double total = 0;
-    if (!*text)
-        return -1;
-    while (*text) {
-        char *end;
-        double number = strtod(text, &end);
-        size_t i = 0;
-        while (i < sizeof units / sizeof *units &&
-               strncmp(end, units[i].unit, strlen(units[i].unit)) != 0)
-            i++;
-        if (end == text || number < 0 || i == sizeof units / sizeof *units)
-            return -1;
-        total += number * units[i].milliseconds;
-        text = end + strlen(units[i].unit);
-    }
-    return total > 86400e3 * 365 ? -1 : (long long)total;
-}
 
 static int print_event(const char *type, const char *id, json_t *data, struct error *err)
 {
@@ -110,8 +85,8 @@ int verb_events(struct verb_context *context, struct error *err)
     struct cgroup cgroup;
     scope_record struct record record = RECORD_CLOSED;
     const char *text = command_value(context->line, "interval");
-    long long interval = text ? parse_duration(text) : 5000;
-    if (interval <= 0)
+    int64_t interval = 5000000000; /* ns */
+    if ((text && !quantity_read_duration(text, &interval)) || interval < 1000000)
         return error_set(err, 0, "--interval: expected a time such as 5s or 500ms, found '%s'",
                          text);
     if (container_open(&record, &cgroup, context->root, verb_id(context), err) < 0)
@@ -122,5 +97,5 @@ int verb_events(struct verb_context *context, struct error *err)
         return error_set(err, 0, "the container has no cgroup of its own to watch");
     if (command_given(context->line, "stats"))
         return print_stats(&cgroup, record.id, err);
-    return watch_container(&record, &cgroup, interval, err);
+    return watch_container(&record, &cgroup, interval / 1000000, err);
 }
