@@ -8,7 +8,7 @@
 #ifndef HULL_MONITOR_CLIENTS_H
 #define HULL_MONITOR_CLIENTS_H
 
-#include "monitor/loop.h"
+#include "base/loop.h"
 #include "monitor/monitor.h"
 
 struct chunk;

@@ -9,9 +9,9 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/loop.h"
 #include "base/scope.h"
 #include "monitor/document.h"
-#include "monitor/loop.h"
 
 #define MAX_ARGUMENTS 128
 

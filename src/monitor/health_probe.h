@@ -2,9 +2,9 @@
 #ifndef HULL_MONITOR_HEALTH_PROBE_H
 #define HULL_MONITOR_HEALTH_PROBE_H
 
+#include "base/loop.h"
 #include "monitor/driver.h"
 #include "monitor/health.h"
-#include "monitor/loop.h"
 
 struct health_probe {
     /* Filled by the owner. */

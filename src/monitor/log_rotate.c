@@ -5,9 +5,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/loop.h"
 #include "base/memory.h"
 #include "base/scope.h"
-#include "monitor/loop.h"
 
 static void rename_number(const char *path, int from, const char *suffix)
 {

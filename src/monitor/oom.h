@@ -2,7 +2,7 @@
 #ifndef HULL_MONITOR_OOM_H
 #define HULL_MONITOR_OOM_H
 
-#include "monitor/loop.h"
+#include "base/loop.h"
 
 struct oom {
     struct loop *loop;

@@ -9,11 +9,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/loop.h"
 #include "base/scope.h"
 #include "monitor/document.h"
 #include "monitor/driver.h"
 #include "monitor/lock.h"
-#include "monitor/loop.h"
 #include "monitor/overlay.h"
 #include "monitor/restart.h"
 #include "monitor/status.h"

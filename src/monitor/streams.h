@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-#include "monitor/loop.h"
+#include "base/loop.h"
 #include "monitor/monitor.h"
 
 struct streams {

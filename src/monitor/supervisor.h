@@ -8,12 +8,12 @@
 #ifndef HULL_MONITOR_SUPERVISOR_H
 #define HULL_MONITOR_SUPERVISOR_H
 
+#include "base/loop.h"
 #include "monitor/children.h"
 #include "monitor/clients.h"
 #include "monitor/driver.h"
 #include "monitor/health_probe.h"
 #include "monitor/log_file.h"
-#include "monitor/loop.h"
 #include "monitor/monitor.h"
 #include "monitor/oom.h"
 #include "monitor/restart.h"

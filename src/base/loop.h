@@ -1,6 +1,6 @@
 /* The event loop: descriptors and timers, with a function each. */
-#ifndef HULL_MONITOR_LOOP_H
-#define HULL_MONITOR_LOOP_H
+#ifndef HULL_BASE_LOOP_H
+#define HULL_BASE_LOOP_H
 
 #include <stdbool.h>
 #include <stddef.h>
