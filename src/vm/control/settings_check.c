@@ -17,7 +17,11 @@
 struct settings_reason settings_reason(int code)
 {
     struct settings_reason reason;
-    snprintf(reason.text, sizeof reason.text, "%.100s (os error %d)", strerror(code), code);
+    /* Firecracker is linked with musl, whose words differ for these. */
+    const char *text = code == EBUSY    ? "Resource busy"
+                       : code == ENOMEM ? "Out of memory"
+                                        : strerror(code);
+    snprintf(reason.text, sizeof reason.text, "%.100s (os error %d)", text, code);
     return reason;
 }
 
