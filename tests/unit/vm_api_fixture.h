@@ -85,23 +85,22 @@ static int fake_keys(void *context, struct error *err)
 }
 
 static int fake_update_drive(void *context, const char *id, const char *path,
-                             const struct rate_limiter_settings *limiter, struct error *err)
+                             const struct limiter_settings *limiter, struct error *err)
 {
     return tell(context, err, "update drive %s %s %d%d %llu", id, path ? path : "-",
                 limiter->bandwidth.given, limiter->ops.given,
                 (unsigned long long)limiter->bandwidth.size);
 }
 
-static int fake_update_interface(void *context, const char *id,
-                                 const struct rate_limiter_settings *rx,
-                                 const struct rate_limiter_settings *tx, struct error *err)
+static int fake_update_interface(void *context, const char *id, const struct limiter_settings *rx,
+                                 const struct limiter_settings *tx, struct error *err)
 {
     return tell(context, err, "update interface %s %d%d %llu", id, rx->given, tx->given,
                 (unsigned long long)tx->ops.refill_time_ms);
 }
 
-static int fake_update_pmem(void *context, const char *id,
-                            const struct rate_limiter_settings *limiter, struct error *err)
+static int fake_update_pmem(void *context, const char *id, const struct limiter_settings *limiter,
+                            struct error *err)
 {
     return tell(context, err, "update pmem %s %llu", id, (unsigned long long)limiter->ops.size);
 }

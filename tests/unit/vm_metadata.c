@@ -396,6 +396,23 @@ static void test_pipelining(void **state)
     metadata_destroy(metadata);
 }
 
+/* In the shape that the network device calls. */
+static void test_answerer(void **state)
+{
+    struct metadata *metadata = make(METADATA_V1, false);
+    size_t taken = 7, size = 7;
+    bool close = true;
+    (void)state;
+    assert_null(metadata_answer(metadata, "GET ", 4, &taken, &size, &close));
+    assert_true(taken == 0 && size == 0 && !close);
+    static const char request[] = "GET /latest/Limits HTTP/1.1\r\n\r\nGET";
+    char *response = metadata_answer(metadata, request, strlen(request), &taken, &size, &close);
+    assert_int_equal(taken, strlen(request) - 3);
+    assert_memory_equal(response + size - 3, "CPU", 3);
+    free(response);
+    metadata_destroy(metadata);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -404,6 +421,7 @@ int main(void)
         cmocka_unit_test(test_empty_store),  cmocka_unit_test(test_tokens),
         cmocka_unit_test(test_many_tokens),  cmocka_unit_test(test_bad_puts),
         cmocka_unit_test(test_bad_requests), cmocka_unit_test(test_pipelining),
+        cmocka_unit_test(test_answerer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -165,6 +165,33 @@ static void test_devices_are_summed(void **state)
     metrics_destroy(metrics);
 }
 
+static void collect(void *context)
+{
+    struct metrics_block *block = context;
+    metrics_assign(&block->write_bytes, block->write_bytes.value + 4096);
+    metrics_assign_latency(&block->read_agg, 3, 9, block->read_agg.sum_us.value + 12);
+}
+
+/* What a device counts itself is fetched before each flush, and printed as a difference too. */
+static void test_collector(void **state)
+{
+    struct metrics *metrics = metrics_create();
+    struct error err;
+    (void)state;
+    metrics_set_collector(metrics, collect, metrics_add_block(metrics, "a"));
+    assert_int_equal(metrics_open(metrics, "collected", &err), 0);
+    for (int line = 0; line < 2; line++) {
+        assert_int_equal(metrics_flush(metrics, &err), 0);
+        json_t *document = read_line("collected", line);
+        assert_int_equal(number(document, "block_a", "write_bytes"), 4096);
+        assert_int_equal(latency(document, "block", "min_us"), 3);
+        assert_int_equal(latency(document, "block", "max_us"), 9);
+        assert_int_equal(latency(document, "block", "sum_us"), 12);
+        json_decref(document);
+    }
+    metrics_destroy(metrics);
+}
+
 /* A pipe that nobody reads never blocks, and what had no room comes later. */
 static void test_full_pipe(void **state)
 {
@@ -239,6 +266,11 @@ static void test_log(void **state)
     log_message(LOG_LEVEL_ERROR, "../../src/vm/board/bus.c", 1, "not wanted");
     assert_non_null(strstr(log_text(), "of a device"));
     assert_null(strstr(log_text(), "wanted"));
+    log_take(VM_LOG_WARNING, "vm/device/block", "taken over");
+    log_take(VM_LOG_INFO, "vm/device/block", "not wanted");
+    log_take(VM_LOG_ERROR, "board", "not wanted");
+    assert_non_null(strstr(log_text(), "] taken over"));
+    assert_null(strstr(log_text(), "wanted"));
     /* A file that can't be had changes nothing. */
     settings = (struct logger_settings){.path = (char *)(uintptr_t) "/none/such"};
     assert_int_equal(log_configure(&settings, &err), -1);
@@ -277,6 +309,7 @@ int main(void)
         cmocka_unit_test(test_counters_are_differences),
         cmocka_unit_test(test_groups),
         cmocka_unit_test(test_devices_are_summed),
+        cmocka_unit_test(test_collector),
         cmocka_unit_test(test_full_pipe),
         cmocka_unit_test(test_log),
         cmocka_unit_test(test_log_to_a_full_pipe),

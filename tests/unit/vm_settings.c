@@ -231,16 +231,16 @@ static void test_lists_are_bounded(void **state)
 
 static void test_limiter_update(void **state)
 {
-    struct rate_limiter_settings limiter = {0};
-    struct rate_limiter_settings update = {.bandwidth = {true, 5, 0, 6}};
+    struct limiter_settings limiter = {0};
+    struct limiter_settings update = {.bandwidth = {true, 5, 0, 6}};
     (void)state;
-    rate_limiter_update(&limiter, &update);
+    limiter_settings_update(&limiter, &update);
     assert_false(limiter.given);
     update.given = true;
-    rate_limiter_update(&limiter, &update);
+    limiter_settings_update(&limiter, &update);
     assert_true(limiter.given && limiter.bandwidth.size == 5 && !limiter.ops.given);
-    update = (struct rate_limiter_settings){.given = true, .ops = {true, 0, 0, 0}};
-    rate_limiter_update(&limiter, &update);
+    update = (struct limiter_settings){.given = true, .ops = {true, 0, 0, 0}};
+    limiter_settings_update(&limiter, &update);
     assert_true(limiter.bandwidth.size == 5 && limiter.ops.given);
 }
 

@@ -93,7 +93,7 @@ static int update_drive(struct api_call *call, const struct drive_settings *upda
         free(drive->path);
         drive->path = memory_copy_string(update->path);
     }
-    rate_limiter_update(&drive->limiter, &update->limiter);
+    limiter_settings_update(&drive->limiter, &update->limiter);
     return 0;
 }
 
@@ -161,8 +161,8 @@ static int update_interface(struct api_call *call, const struct interface_settin
     if (control->operations->update_interface(control->context, update->id, &update->rx_limiter,
                                               &update->tx_limiter, call->err) < 0)
         return -1;
-    rate_limiter_update(&interface->rx_limiter, &update->rx_limiter);
-    rate_limiter_update(&interface->tx_limiter, &update->tx_limiter);
+    limiter_settings_update(&interface->rx_limiter, &update->rx_limiter);
+    limiter_settings_update(&interface->tx_limiter, &update->tx_limiter);
     return 0;
 }
 
@@ -232,7 +232,7 @@ static int update_pmem(struct api_call *call, const struct pmem_settings *update
     if (update->limiter.given && control->operations->update_pmem(control->context, update->id,
                                                                   &update->limiter, call->err) < 0)
         return -1;
-    rate_limiter_update(&pmem->limiter, &update->limiter);
+    limiter_settings_update(&pmem->limiter, &update->limiter);
     return 0;
 }
 

@@ -76,10 +76,10 @@ struct control_operations {
 
     /* path is NULL for the file that it has; of the limiter only buckets that are given change. */
     int (*update_drive)(void *context, const char *id, const char *path,
-                        const struct rate_limiter_settings *limiter, struct error *err);
-    int (*update_interface)(void *context, const char *id, const struct rate_limiter_settings *rx,
-                            const struct rate_limiter_settings *tx, struct error *err);
-    int (*update_pmem)(void *context, const char *id, const struct rate_limiter_settings *limiter,
+                        const struct limiter_settings *limiter, struct error *err);
+    int (*update_interface)(void *context, const char *id, const struct limiter_settings *rx,
+                            const struct limiter_settings *tx, struct error *err);
+    int (*update_pmem)(void *context, const char *id, const struct limiter_settings *limiter,
                        struct error *err);
 
     int (*attach_drive)(void *context, const struct drive_settings *drive, struct error *err);

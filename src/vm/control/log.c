@@ -130,22 +130,23 @@ static size_t put_prefix(char *text, enum log_level level, const char *file, int
     put(text, &length, ".%09ld [%s:%s", now.tv_nsec, process_log.id, thread);
     if (process_log.show_level)
         put(text, &length, ":%s", level_names[level]);
-    if (process_log.show_origin)
+    if (process_log.show_origin && line > 0)
         put(text, &length, ":%s:%d", origin_of(file), line);
+    else if (process_log.show_origin)
+        put(text, &length, ":%s", file);
     put(text, &length, "] ");
     return length;
 }
 
-void log_message(enum log_level level, const char *file, int line, const char *format, ...)
+/* line 0: origin is a module's name. */
+static void write_message(enum log_level level, const char *origin, int line, const char *format,
+                          va_list args)
 {
     char text[MAX_MESSAGE + 1];
     pthread_mutex_lock(&process_log.lock);
-    if (is_wanted(level, file)) {
-        size_t length = put_prefix(text, level, file, line), begin = length;
-        va_list args;
-        va_start(args, format);
+    if (is_wanted(level, origin)) {
+        size_t length = put_prefix(text, level, origin, line), begin = length;
         int more = vsnprintf(text + length, MAX_MESSAGE - length, format, args);
-        va_end(args);
         length += more > 0 ? (size_t)more : 0;
         if (length >= MAX_MESSAGE)
             length = MAX_MESSAGE - 1;
@@ -157,6 +158,30 @@ void log_message(enum log_level level, const char *file, int line, const char *f
             metrics_add(&process_log.counters->missed_log_count, 1);
     }
     pthread_mutex_unlock(&process_log.lock);
+}
+
+void log_message(enum log_level level, const char *file, int line, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    write_message(level, file, line, format, args);
+    va_end(args);
+}
+
+static void take(enum log_level level, const char *module, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+static void take(enum log_level level, const char *module, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    write_message(level, module, 0, format, args);
+    va_end(args);
+}
+
+void log_take(enum vm_log_level level, const char *module, const char *text)
+{
+    /* One more than there, where no level is Off. */
+    take((enum log_level)(level + 1), module, "%s", text);
 }
 
 bool log_limit_allows(struct log_limit *limit)

@@ -3,8 +3,8 @@
  *     2026-11-21T12:52:00.123456789 [ID:THREAD:LEVEL:FILE:LINE] message
  *
  * LEVEL and FILE:LINE only where asked for. There is one log a process, which this module holds:
- * devices write to it without being told where it is. Any thread may write; a message is one
- * write(2). Until log_configure() it goes to standard error, from level Info on.
+ * what devices say with vm_log() (vm/log.h) gets here by log_take(). Any thread may write; a
+ * message is one write(2). Until log_configure() it goes to standard error, from level Info on.
  *
  * The file or pipe is opened non-blocking: what a pipe has no room for is lost, and counted. */
 #ifndef HULL_VM_CONTROL_LOG_H
@@ -16,6 +16,7 @@
 
 #include "base/error.h"
 #include "vm/control/settings.h"
+#include "vm/log.h"
 
 struct metrics_logger;
 
@@ -27,6 +28,9 @@ int log_configure(const struct logger_settings *settings, struct error *err);
 
 /* Closes the file; back to standard error and Info. */
 void log_close(void);
+
+/* A message without a place in the sources: module is its origin. For vm_log_set_sink(). */
+void log_take(enum vm_log_level level, const char *module, const char *text);
 
 bool log_is_wanted(enum log_level level, const char *file);
 

@@ -61,4 +61,9 @@ struct metadata_response {
 size_t metadata_respond(struct metadata *metadata, const char *bytes, size_t size, int64_t now,
                         struct metadata_response *response);
 
+/* The same, now, in the shape of the network device's struct metadata_answerer: context is a struct
+ * metadata, the result the response or NULL. */
+char *metadata_answer(void *context, const char *request, size_t size, size_t *taken,
+                      size_t *response_size, bool *close);
+
 #endif

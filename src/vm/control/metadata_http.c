@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/loop.h"
 #include "base/memory.h"
 #include "base/quantity.h"
 #include "base/scope.h"
@@ -427,4 +428,14 @@ size_t metadata_respond(struct metadata *metadata, const char *bytes, size_t siz
     write_answer(&answer, response);
     free(answer.body);
     return answer.close ? size : length;
+}
+
+char *metadata_answer(void *context, const char *request, size_t size, size_t *taken,
+                      size_t *response_size, bool *close)
+{
+    struct metadata_response response = {0};
+    *taken = metadata_respond(context, request, size, loop_now(), &response);
+    *response_size = response.length;
+    *close = response.close;
+    return response.bytes;
 }

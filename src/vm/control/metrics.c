@@ -54,6 +54,8 @@ struct instance {
 struct metrics {
     struct metrics_single single;
     struct instance *blocks, *nets;
+    void (*collect)(void *context); /* or NULL */
+    void *context;
     int fd;
 };
 
@@ -146,6 +148,21 @@ void metrics_measure(struct metric_latency *latency, uint64_t microseconds)
            !atomic_compare_exchange_weak(&latency->maximum_us, &old, microseconds))
         ;
     metrics_add(&latency->sum_us, microseconds);
+}
+
+void metrics_assign_latency(struct metric_latency *latency, uint64_t minimum_us,
+                            uint64_t maximum_us, uint64_t sum_us)
+{
+    atomic_store_explicit(&latency->minimum_us, maximum_us ? minimum_us + 1 : 0,
+                          memory_order_relaxed);
+    atomic_store_explicit(&latency->maximum_us, maximum_us, memory_order_relaxed);
+    metrics_assign(&latency->sum_us, sum_us);
+}
+
+void metrics_set_collector(struct metrics *metrics, void (*collect)(void *context), void *context)
+{
+    metrics->collect = collect;
+    metrics->context = context;
 }
 
 /* ---- printing ---- */
@@ -287,6 +304,8 @@ int metrics_flush(struct metrics *metrics, struct error *err)
 {
     if (metrics->fd < 0)
         return 0;
+    if (metrics->collect)
+        metrics->collect(metrics->context);
     json_t *document = metrics_print(metrics);
     scope_free char *text = json_dumps(document, JSON_COMPACT);
     scope_free char *line = memory_format("%s\n", text ? text : "{}");

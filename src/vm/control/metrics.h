@@ -43,6 +43,14 @@ static inline void metrics_set(struct metric_measure *measure, uint64_t value)
     atomic_store_explicit(&measure->value, value, memory_order_relaxed);
 }
 
+/* For what a device counts itself: the counter stands at value, of all that ever was. */
+static inline void metrics_assign(struct metric_counter *counter, uint64_t value)
+{
+    atomic_store_explicit(&counter->value, value, memory_order_relaxed);
+}
+void metrics_assign_latency(struct metric_latency *latency, uint64_t minimum_us,
+                            uint64_t maximum_us, uint64_t sum_us);
+
 /* A request took so many microseconds. */
 void metrics_measure(struct metric_latency *latency, uint64_t microseconds);
 
@@ -62,6 +70,10 @@ struct metrics_block *metrics_add_block(struct metrics *metrics, const char *dri
 struct metrics_net *metrics_add_net(struct metrics *metrics, const char *interface_id);
 void metrics_remove_block(struct metrics *metrics, struct metrics_block *block);
 void metrics_remove_net(struct metrics *metrics, struct metrics_net *net);
+
+/* Before each flush collect(context) is called, to assign what is counted elsewhere. NULL: nothing
+ * is called. */
+void metrics_set_collector(struct metrics *metrics, void (*collect)(void *context), void *context);
 
 /* Where flushes go: a file, made if there is none and appended to, or a named pipe, which has to
  * have been made and is opened whether anybody reads it or not. Once only. */

@@ -263,8 +263,8 @@ int vm_settings_put_metadata(struct vm_settings *settings, struct metadata_setti
     return 0;
 }
 
-void rate_limiter_update(struct rate_limiter_settings *limiter,
-                         const struct rate_limiter_settings *update)
+void limiter_settings_update(struct limiter_settings *limiter,
+                             const struct limiter_settings *update)
 {
     if (!update->given)
         return;

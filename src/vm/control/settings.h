@@ -29,7 +29,7 @@ struct token_bucket_settings {
     uint64_t refill_time_ms;
 };
 
-struct rate_limiter_settings {
+struct limiter_settings {
     bool given;
     struct token_bucket_settings bandwidth; /* of bytes */
     struct token_bucket_settings ops;       /* of requests, or packets */
@@ -111,7 +111,7 @@ struct drive_settings {
     enum cache_type cache_type;
     enum io_engine io_engine;
     enum drive_format format; /* hull's own */
-    struct rate_limiter_settings limiter;
+    struct limiter_settings limiter;
 };
 
 struct mac_address {
@@ -127,7 +127,7 @@ struct interface_settings {
     enum interface_backend backend; /* hull's own: a tap, or the user-mode network */
     struct mac_address mac;
     uint32_t mtu; /* 0: not told to the guest */
-    struct rate_limiter_settings rx_limiter, tx_limiter;
+    struct limiter_settings rx_limiter, tx_limiter;
 };
 
 struct pmem_settings {
@@ -135,7 +135,7 @@ struct pmem_settings {
     char *path;
     bool is_root;
     bool is_read_only;
-    struct rate_limiter_settings limiter;
+    struct limiter_settings limiter;
 };
 
 /* A directory of the host, through virtio-fs: hull's own. */
@@ -155,7 +155,7 @@ struct vsock_settings {
 
 struct entropy_settings {
     bool given;
-    struct rate_limiter_settings limiter;
+    struct limiter_settings limiter;
 };
 
 struct balloon_settings {
@@ -286,7 +286,7 @@ void vm_settings_remove_interface(struct vm_settings *settings, const char *id);
 void vm_settings_remove_pmem(struct vm_settings *settings, const char *id);
 
 /* What an update says of a limiter: the buckets that are given take the place of the old ones. */
-void rate_limiter_update(struct rate_limiter_settings *limiter,
-                         const struct rate_limiter_settings *update);
+void limiter_settings_update(struct limiter_settings *limiter,
+                             const struct limiter_settings *update);
 
 #endif

@@ -15,12 +15,12 @@ static const struct settings_object token_bucket = {"TokenBucket", token_bucket_
                                                     sizeof(struct token_bucket_settings), NULL};
 
 static const struct settings_field rate_limiter_fields[] = {
-    {FIELD(rate_limiter_settings, "bandwidth", OBJECT, bandwidth), .object = &token_bucket},
-    {FIELD(rate_limiter_settings, "ops", OBJECT, ops), .object = &token_bucket},
+    {FIELD(limiter_settings, "bandwidth", OBJECT, bandwidth), .object = &token_bucket},
+    {FIELD(limiter_settings, "ops", OBJECT, ops), .object = &token_bucket},
     {0},
 };
 static const struct settings_object rate_limiter = {"RateLimiter", rate_limiter_fields,
-                                                    sizeof(struct rate_limiter_settings), NULL};
+                                                    sizeof(struct limiter_settings), NULL};
 
 static const struct settings_field boot_fields[] = {
     {FIELD(boot_settings, "kernel_image_path", STRING, kernel_path), .required = true},
