@@ -1,7 +1,6 @@
 #include "vm/control/http.h"
 
 #include <errno.h>
-#include <microhttpd.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -16,12 +15,14 @@
 
 #include "base/memory.h"
 #include "base/scope.h"
+#include "vm/control/http_library.h"
 
 #define IDLE_SECONDS 300 /* then a connection is closed */
 #define WAIT_MS 60000    /* the longest sleep of the thread */
 #define DISCARD_FACTOR 4 /* how many limits of a chunked body are read past the first */
 
 struct api_server {
+    struct http_library library;
     struct control *control;
     struct handover *handover;
     char *socket_path;
@@ -46,47 +47,51 @@ struct upload {
     size_t announced; /* by Content-Length; 0: it wasn't */
 };
 
-static enum MHD_Result send_reply(struct MHD_Connection *connection,
+static enum MHD_Result send_reply(const struct api_server *server,
+                                  struct MHD_Connection *connection,
                                   const struct control_reply *reply)
 {
     size_t length = reply->text ? strlen(reply->text) : 0;
-    struct MHD_Response *response = MHD_create_response_from_buffer(
+    const struct http_library *library = &server->library;
+    struct MHD_Response *response = library->create_response(
         length, reply->text ? reply->text : (char *)(uintptr_t) "", MHD_RESPMEM_MUST_COPY);
     if (!response)
         return MHD_NO;
-    MHD_add_response_header(response, "Server", "hull-vmm");
+    library->add_header(response, "Server", "hull-vmm");
     if (reply->text)
-        MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "application/json");
+        library->add_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "application/json");
     if (reply->deprecated)
-        MHD_add_response_header(response, "Deprecation", "true");
-    enum MHD_Result result = MHD_queue_response(connection, reply->status, response);
-    MHD_destroy_response(response);
+        library->add_header(response, "Deprecation", "true");
+    enum MHD_Result result = library->queue_response(connection, reply->status, response);
+    library->destroy_response(response);
     return result;
 }
 
-static enum MHD_Result refuse(struct MHD_Connection *connection, unsigned status, const char *text)
+static enum MHD_Result refuse(const struct api_server *server, struct MHD_Connection *connection,
+                              unsigned status, const char *text)
 {
     struct control_reply reply = {0};
     control_reply_fault(&reply, status, text);
-    enum MHD_Result result = send_reply(connection, &reply);
+    enum MHD_Result result = send_reply(server, connection, &reply);
     free(reply.text);
     return result;
 }
 
-static enum MHD_Result refuse_size(struct MHD_Connection *connection, size_t size, size_t limit)
+static enum MHD_Result refuse_size(const struct api_server *server,
+                                   struct MHD_Connection *connection, size_t size)
 {
     scope_free char *text =
         memory_format("Request payload with size %zu is larger than the limit of %zu allowed by "
                       "server.\nAll previous unanswered requests will be dropped.",
-                      size, limit);
-    return refuse(connection, MHD_HTTP_BAD_REQUEST, text);
+                      size, server->body_limit);
+    return refuse(server, connection, MHD_HTTP_BAD_REQUEST, text);
 }
 
 /* What Content-Length says; 0 without one, SIZE_MAX where it is above all limits. */
-static size_t announced_length(struct MHD_Connection *connection)
+static size_t announced_length(const struct api_server *server, struct MHD_Connection *connection)
 {
     const char *text =
-        MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
+        server->library.lookup_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
     if (!text)
         return 0;
     errno = 0;
@@ -135,8 +140,9 @@ static enum MHD_Result answer(struct api_server *server, struct MHD_Connection *
         .control = server->control,
         .request = {method, path, upload->body ? upload->body : "", upload->length}};
     if (handover_call(server->handover, answer_on_loop, &handed) < 0)
-        return refuse(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "The microVM is shutting down.");
-    enum MHD_Result result = send_reply(connection, &handed.reply);
+        return refuse(server, connection, MHD_HTTP_SERVICE_UNAVAILABLE,
+                      "The microVM is shutting down.");
+    enum MHD_Result result = send_reply(server, connection, &handed.reply);
     free(handed.reply.text);
     return result;
 }
@@ -150,10 +156,9 @@ static enum MHD_Result access_request(void *context, struct MHD_Connection *conn
     (void)version;
     if (!upload) {
         *slot = upload = memory_allocate(1, sizeof *upload);
-        size_t announced = announced_length(connection);
-        return announced > server->body_limit
-                   ? refuse_size(connection, announced, server->body_limit)
-                   : MHD_YES;
+        size_t announced = announced_length(server, connection);
+        return announced > server->body_limit ? refuse_size(server, connection, announced)
+                                              : MHD_YES;
     }
     if (*count > 0) {
         enum MHD_Result result = take_bytes(server, upload, bytes, *count);
@@ -161,7 +166,7 @@ static enum MHD_Result access_request(void *context, struct MHD_Connection *conn
         return result;
     }
     if (upload->too_large)
-        return refuse_size(connection, upload->length + upload->announced, server->body_limit);
+        return refuse_size(server, connection, upload->length + upload->announced);
     return answer(server, connection, method, path, upload);
 }
 
@@ -194,18 +199,19 @@ static void report_start(struct api_server *server, int status)
 static void serve(struct api_server *server)
 {
     struct pollfd polled[2] = {{.fd = server->stop, .events = POLLIN}, {.events = POLLIN}};
-    polled[1].fd = MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
+    polled[1].fd =
+        server->library.get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
     while (!(polled[0].revents & POLLIN)) {
         MHD_UNSIGNED_LONG_LONG timeout;
         int wait = WAIT_MS;
-        MHD_run(server->daemon);
-        if (MHD_get_timeout(server->daemon, &timeout) == MHD_YES && timeout < WAIT_MS)
+        server->library.run(server->daemon);
+        if (server->library.get_timeout(server->daemon, &timeout) == MHD_YES && timeout < WAIT_MS)
             wait = (int)timeout;
         if (poll(polled, 2, wait) < 0)
             polled[0].revents = 0;
     }
     /* The answers that were queued, as far as they can be written at once. */
-    MHD_run(server->daemon);
+    server->library.run(server->daemon);
 }
 
 static void *run_thread(void *argument)
@@ -222,6 +228,12 @@ static void *run_thread(void *argument)
 }
 
 /* ---- starting and stopping ---- */
+
+int api_server_prepare(struct error *err)
+{
+    struct http_library library;
+    return http_library_open(&library, err);
+}
 
 static int listen_on(const char *path, struct error *err)
 {
@@ -249,7 +261,7 @@ static int listen_on(const char *path, struct error *err)
 
 static int start_daemon(struct api_server *server, int fd, struct error *err)
 {
-    server->daemon = MHD_start_daemon(
+    server->daemon = server->library.start_daemon(
         MHD_USE_EPOLL, 0, NULL, NULL, access_request, server, MHD_OPTION_LISTEN_SOCKET, fd,
         MHD_OPTION_NOTIFY_COMPLETED, end_request, NULL, MHD_OPTION_CONNECTION_LIMIT,
         (unsigned)API_SERVER_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS,
@@ -288,11 +300,15 @@ static int start_thread(struct api_server *server, struct error *err)
 int api_server_start(struct api_server **result, struct control *control, struct handover *handover,
                      const struct api_server_options *options, struct error *err)
 {
+    struct http_library library;
+    if (http_library_open(&library, err) < 0)
+        return -1;
     int fd = listen_on(options->socket_path, err);
     if (fd < 0)
         return -1;
     struct api_server *server = memory_allocate(1, sizeof *server);
-    *server = (struct api_server){.control = control,
+    *server = (struct api_server){.library = library,
+                                  .control = control,
                                   .handover = handover,
                                   .socket_path = memory_copy_string(options->socket_path),
                                   .body_limit = options->body_limit,
@@ -321,7 +337,7 @@ void api_server_stop(struct api_server *server)
         pthread_join(server->thread, NULL);
     }
     if (server->daemon)
-        MHD_stop_daemon(server->daemon);
+        server->library.stop_daemon(server->daemon);
     unlink(server->socket_path);
     if (server->stop >= 0)
         close(server->stop);

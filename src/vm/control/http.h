@@ -23,6 +23,10 @@ struct api_server_options {
 
 struct api_server;
 
+/* Loads what the server needs from the file system, which a jail may take away before the start;
+ * api_server_start() does it too. */
+int api_server_prepare(struct error *err);
+
 /* Listens and starts the thread. The handover is the loop's, open until after the stop. */
 int api_server_start(struct api_server **server, struct control *control, struct handover *handover,
                      const struct api_server_options *options, struct error *err);
