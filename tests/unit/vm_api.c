@@ -765,6 +765,42 @@ static void test_socket_in_use(void **state)
     expect(fixture, "GET", "/version", NULL, 200, "1.16.1");
 }
 
+struct move {
+    struct fixture *fixture;
+    struct loop *loop;
+};
+
+static void move_to_other_loop(void *argument)
+{
+    struct move *move = argument;
+    handover_move(&move->fixture->handover, move->loop);
+    control_move(move->fixture->control, move->loop);
+    move->fixture->loop.done = true;
+}
+
+/* The machine's loop takes over from the one that waited for its start. */
+static void test_move_to_another_loop(void **state)
+{
+    struct fixture *fixture = *state;
+    struct loop first, other;
+    struct error err;
+    start(fixture);
+    assert_int_equal(loop_open(&other, &err), 0);
+    struct move move = {fixture, &other};
+    assert_int_equal(handover_call(&fixture->handover, move_to_other_loop, &move), 0);
+    pthread_join(fixture->thread, NULL);
+    assert_null(fixture->loop.timers);
+    first = fixture->loop;
+    loop_close(&first);
+    fixture->loop = other;
+    handover_move(&fixture->handover, &fixture->loop);
+    control_move(fixture->control, &fixture->loop);
+    /* The minute's flush of the metrics came along. */
+    assert_non_null(fixture->loop.timers);
+    assert_int_equal(pthread_create(&fixture->thread, NULL, turn_loop, &fixture->loop), 0);
+    expect(fixture, "GET", "/", NULL, 200, "Running");
+}
+
 static int refuse_thread(void *context, struct error *err)
 {
     (void)context;
@@ -835,6 +871,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_log_and_metrics, begin, end),
         cmocka_unit_test_setup_teardown(test_whole_configuration, begin, end),
         cmocka_unit_test_setup_teardown(test_socket_in_use, begin, end),
+        cmocka_unit_test_setup_teardown(test_move_to_another_loop, begin, end),
         cmocka_unit_test_setup_teardown(test_thread_that_is_not_confined, begin, end),
         cmocka_unit_test_setup(test_stop_with_a_request_waiting, begin),
     };

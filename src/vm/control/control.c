@@ -47,6 +47,16 @@ void control_destroy(struct control *control)
     free(control);
 }
 
+void control_move(struct control *control, struct loop *loop)
+{
+    bool armed = control->flush.armed;
+    int64_t left = control->flush.deadline - loop_now();
+    loop_timer_cancel(control->loop, &control->flush);
+    control->loop = loop;
+    if (armed)
+        loop_timer_set(loop, &control->flush, left);
+}
+
 struct vm_settings *control_settings(struct control *control)
 {
     return &control->settings;

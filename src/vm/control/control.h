@@ -118,6 +118,10 @@ struct control *control_create(struct loop *loop, const struct control_options *
                                const struct control_operations *operations, void *context);
 void control_destroy(struct control *control);
 
+/* From now on another loop, which the same thread turns, is the control's: the machine's, say,
+ * which didn't exist before the start. */
+void control_move(struct control *control, struct loop *loop);
+
 struct vm_settings *control_settings(struct control *control);
 struct metadata *control_metadata(struct control *control);
 enum vm_state control_state(const struct control *control);

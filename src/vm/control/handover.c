@@ -77,6 +77,13 @@ int handover_call(struct handover *handover, void (*function)(void *argument), v
     return call.state == CALL_DONE ? 0 : -1;
 }
 
+void handover_move(struct handover *handover, struct loop *loop)
+{
+    loop_watch(handover->loop, &handover->wake, 0);
+    handover->loop = loop;
+    loop_watch(loop, &handover->wake, EPOLLIN);
+}
+
 void handover_close(struct handover *handover)
 {
     struct handover_call *call;

@@ -27,6 +27,9 @@ int handover_open(struct handover *handover, struct loop *loop, struct error *er
  * loop's own thread. */
 int handover_call(struct handover *handover, void (*function)(void *argument), void *argument);
 
+/* From now on another loop, which the same thread turns, runs the calls. Those that wait stay. */
+void handover_move(struct handover *handover, struct loop *loop);
+
 /* On the loop's thread: calls that wait, and those that still come, get their -1. */
 void handover_close(struct handover *handover);
 
