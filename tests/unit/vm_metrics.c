@@ -165,6 +165,30 @@ static void test_devices_are_summed(void **state)
     metrics_destroy(metrics);
 }
 
+static void test_startup(void **state)
+{
+    struct metrics *metrics = metrics_create();
+    struct timespec now;
+    (void)state;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    uint64_t start = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000 - 5000;
+    metrics_note_startup(metrics, start, 1, 1000000);
+    json_t *document = metrics_print(metrics);
+    assert_in_range(number(document, "api_server", "process_startup_time_us"), 5000, 60000000);
+    assert_in_range(number(document, "api_server", "process_startup_time_cpu_us"), 1000000,
+                    60000000);
+    json_decref(document);
+    /* Not said, or in the future: nothing. */
+    metrics_destroy(metrics);
+    metrics = metrics_create();
+    metrics_note_startup(metrics, UINT64_MAX, 0, 5);
+    document = metrics_print(metrics);
+    assert_int_equal(number(document, "api_server", "process_startup_time_us"), 0);
+    assert_int_equal(number(document, "api_server", "process_startup_time_cpu_us"), 0);
+    json_decref(document);
+    metrics_destroy(metrics);
+}
+
 static void collect(void *context)
 {
     struct metrics_block *block = context;
@@ -309,6 +333,7 @@ int main(void)
         cmocka_unit_test(test_counters_are_differences),
         cmocka_unit_test(test_groups),
         cmocka_unit_test(test_devices_are_summed),
+        cmocka_unit_test(test_startup),
         cmocka_unit_test(test_collector),
         cmocka_unit_test(test_full_pipe),
         cmocka_unit_test(test_log),

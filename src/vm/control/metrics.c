@@ -159,6 +159,24 @@ void metrics_assign_latency(struct metric_latency *latency, uint64_t minimum_us,
     metrics_assign(&latency->sum_us, sum_us);
 }
 
+static uint64_t clock_us(clockid_t clock)
+{
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+void metrics_note_startup(struct metrics *metrics, uint64_t start_us, uint64_t start_cpu_us,
+                          uint64_t parent_cpu_us)
+{
+    struct metrics_api_server *times = &metrics->single.api_server;
+    uint64_t now = clock_us(CLOCK_MONOTONIC), cpu = clock_us(CLOCK_PROCESS_CPUTIME_ID);
+    if (start_us && start_us <= now)
+        metrics_set(&times->process_startup_time_us, now - start_us);
+    if (start_cpu_us && start_cpu_us <= cpu)
+        metrics_set(&times->process_startup_time_cpu_us, cpu - start_cpu_us + parent_cpu_us);
+}
+
 void metrics_set_collector(struct metrics *metrics, void (*collect)(void *context), void *context)
 {
     metrics->collect = collect;

@@ -71,6 +71,12 @@ struct metrics_net *metrics_add_net(struct metrics *metrics, const char *interfa
 void metrics_remove_block(struct metrics *metrics, struct metrics_block *block);
 void metrics_remove_net(struct metrics *metrics, struct metrics_net *net);
 
+/* Sets how long the start of the process took until now: what --start-time-us, --start-time-cpu-us
+ * and --parent-cpu-time-us said, in microseconds of the monotonic and the processor's clock. 0: it
+ * wasn't said, and isn't set. */
+void metrics_note_startup(struct metrics *metrics, uint64_t start_us, uint64_t start_cpu_us,
+                          uint64_t parent_cpu_us);
+
 /* Before each flush collect(context) is called, to assign what is counted elsewhere. NULL: nothing
  * is called. */
 void metrics_set_collector(struct metrics *metrics, void (*collect)(void *context), void *context);
