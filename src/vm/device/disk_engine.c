@@ -22,6 +22,7 @@ struct disk_engine {
     void *context;
     struct worker_pool *pool; /* instead of the ring, and for what a ring can't do */
     bool has_ring;
+    bool turning; /* in turn(): what is started by a done() function is handed over there */
     struct io_uring ring;
     struct loop_source source; /* the ring's eventfd */
     struct loop_timer retry;
@@ -149,6 +150,7 @@ static unsigned turn(struct disk_engine *engine, bool wait)
 {
     unsigned count = 0;
     bool failed = false;
+    engine->turning = true;
     io_uring_cq_eventfd_toggle(&engine->ring, false); /* no event for what is taken here */
     for (;;) {
         start_waiting(engine);
@@ -168,14 +170,17 @@ static unsigned turn(struct disk_engine *engine, bool wait)
         io_uring_cq_eventfd_toggle(&engine->ring, true);
         __atomic_thread_fence(__ATOMIC_SEQ_CST);
         if (io_uring_cq_ready(&engine->ring) == 0)
-            return count;
+            break;
         io_uring_cq_eventfd_toggle(&engine->ring, false);
     }
+    engine->turning = false;
+    return count;
 }
 
 void disk_engine_kick(struct disk_engine *engine)
 {
-    if (engine->has_ring && io_uring_sq_ready(&engine->ring) > 0 && turn(engine, false) > 0)
+    if (engine->has_ring && !engine->turning && io_uring_sq_ready(&engine->ring) > 0 &&
+        turn(engine, false) > 0)
         engine->batch_done(engine->context);
 }
 

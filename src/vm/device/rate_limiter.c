@@ -131,8 +131,9 @@ bool rate_limiter_take(struct rate_limiter *limiter, uint64_t bytes)
     if (wait == 0)
         return true;
     limiter->throttled++;
-    loop_timer_set(limiter->loop, &limiter->timer,
-                   (int64_t)((wait + MILLISECOND - 1) / MILLISECOND));
+    /* In whole ms of the same clock, so that it isn't called too early. */
+    uint64_t deadline = (now + wait + MILLISECOND - 1) / MILLISECOND;
+    loop_timer_set(limiter->loop, &limiter->timer, (int64_t)(deadline - now / MILLISECOND));
     return false;
 }
 
