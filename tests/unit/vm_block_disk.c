@@ -72,9 +72,11 @@ static const struct disk_operations operations = {.name = "scripted",
 
 static void open_with(const struct virtio_block_settings *settings, uint64_t features)
 {
-    scripted = (struct scripted){
-        .disk = {
-            .operations = &operations, .size = 1 << 20, .can_discard = true, .block_size = 4096}};
+    scripted = (struct scripted){.disk = {.operations = &operations,
+                                          .size = 1 << 20,
+                                          .can_discard = true,
+                                          .block_size = 4096,
+                                          .discard_size = 4096}};
     block_driver_begin(&driver);
     block_driver_open(&driver, virtio_block_create("disk", &scripted.disk, settings, &driver.loop),
                       features);

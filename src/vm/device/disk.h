@@ -50,8 +50,9 @@ struct disk {
     const struct disk_operations *operations;
     uint64_t size; /* in bytes */
     bool read_only;
-    bool can_discard;    /* and write zeros without writing them */
-    uint32_t block_size; /* what is best to be read and written at once; a power of two */
+    bool can_discard;      /* and write zeros without writing them */
+    uint32_t block_size;   /* what is best to be read and written at once; a power of two to 4096 */
+    uint32_t discard_size; /* what can be given back at least; a power of two */
     /* Set by who uses the disk, both may be NULL: called after one or more done() functions. */
     void (*batch_done)(struct disk *disk);
     void *owner;

@@ -191,7 +191,8 @@ struct disk *disk_open_composite(const struct disk_piece *pieces, size_t count, 
     composite->disk = (struct disk){.operations = &operations,
                                     .size = size - size % SECTOR,
                                     .read_only = true,
-                                    .block_size = 4096};
+                                    .block_size = 4096,
+                                    .discard_size = 4096};
     composite->extents = memory_allocate(count + 1, sizeof *composite->extents);
     uint64_t end = 0;
     for (size_t i = 0; i < count; i++) {

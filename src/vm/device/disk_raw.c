@@ -10,6 +10,7 @@
 #include "vm/device/disk.h"
 
 #define SECTOR 512
+#define BLOCK_MAX 4096 /* guests' file systems make their blocks no smaller than they are told */
 
 struct raw {
     struct disk disk;
@@ -92,6 +93,9 @@ static int measure(int fd, const char *path, struct disk *disk, struct error *er
     }
     if (disk->block_size & (disk->block_size - 1))
         disk->block_size = SECTOR;
+    disk->discard_size = disk->block_size;
+    if (disk->block_size > BLOCK_MAX)
+        disk->block_size = BLOCK_MAX;
     disk->size -= disk->size % SECTOR;
     return 0;
 }

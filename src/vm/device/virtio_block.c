@@ -164,9 +164,9 @@ static void describe_disk(struct virtio_block *block, struct disk *disk)
     disk->batch_done = on_batch_done;
     block->config.capacity = htole64(disk->size / BLOCK_SECTOR);
     block->config.block_size = htole32(BLOCK_SECTOR);
-    block->config.physical_block_exponent = (uint8_t)__builtin_ctz(sectors ? sectors : 1);
-    block->config.least_io = htole16((uint16_t)(sectors < UINT16_MAX ? sectors : 1));
-    block->config.discard_alignment = htole32(sectors ? sectors : 1);
+    block->config.physical_block_exponent = (uint8_t)__builtin_ctz(sectors);
+    block->config.least_io = htole16((uint16_t)sectors);
+    block->config.discard_alignment = htole32(disk->discard_size / BLOCK_SECTOR);
 }
 
 struct virtio_device *virtio_block_create(const char *id, struct disk *disk,
