@@ -1,0 +1,116 @@
+/* A qcow2 image as a disk: threads wait for what reading and writing its tables takes. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/memory.h"
+#include "base/scope.h"
+#include "vm/device/disk.h"
+#include "vm/device/qcow2.h"
+#include "vm/log.h"
+
+#define SECTOR 512
+#define BLOCK_MAX 4096
+#define THREADS_MAX 4
+
+struct qcow2_disk {
+    struct disk disk;
+    struct qcow2 *image;
+    struct worker_pool *pool;
+    char *path;
+};
+
+static void run(struct worker_job *job)
+{
+    struct disk_request *request = loop_owner(job, struct disk_request, job);
+    struct qcow2 *image = ((struct qcow2_disk *)request->disk)->image;
+    uint64_t offset = request->offset, size = request->size;
+    switch (request->operation) {
+    case DISK_READ:
+        request->error = qcow2_read(image, request->parts, request->part_count, offset, size);
+        break;
+    case DISK_WRITE:
+        request->error = qcow2_write(image, request->parts, request->part_count, offset, size);
+        break;
+    case DISK_FLUSH:
+        request->error = qcow2_flush(image);
+        break;
+    case DISK_DISCARD:
+        request->error = qcow2_discard(image, offset, size);
+        break;
+    case DISK_WRITE_ZEROES:
+        request->error = qcow2_write_zeros(image, offset, size, request->unmap);
+        break;
+    }
+}
+
+static void on_done(struct worker_job *job)
+{
+    struct disk_request *request = loop_owner(job, struct disk_request, job);
+    disk_request_done(request, request->error);
+}
+
+static void qcow2_disk_submit(struct disk *disk, struct disk_request *request)
+{
+    request->job = (struct worker_job){.run = run, .done = on_done};
+    worker_pool_submit(((struct qcow2_disk *)disk)->pool, &request->job);
+}
+
+static void qcow2_disk_drain(struct disk *disk)
+{
+    worker_pool_drain(((struct qcow2_disk *)disk)->pool);
+}
+
+static void qcow2_disk_close(struct disk *disk)
+{
+    struct qcow2_disk *qcow2 = (struct qcow2_disk *)disk;
+    worker_pool_close(qcow2->pool);
+    int error = qcow2_close(qcow2->image);
+    if (error)
+        vm_log(VM_LOG_ERROR, "block", "can't write image %s at its end: %s", qcow2->path,
+               strerror(error));
+    free(qcow2->path);
+    free(qcow2);
+}
+
+static const struct disk_operations operations = {.name = "qcow2",
+                                                  .submit = qcow2_disk_submit,
+                                                  .drain = qcow2_disk_drain,
+                                                  .close = qcow2_disk_close};
+
+struct disk *disk_open_qcow2(const char *path, const struct disk_settings *settings,
+                             struct loop *loop, struct error *err)
+{
+    struct stat status;
+    struct qcow2 *image;
+    int mode = settings->read_only ? O_RDONLY : O_RDWR;
+    scope_close int fd = open(path, mode | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (fd < 0 || fstat(fd, &status) < 0) {
+        error_set(err, errno, "can't open image %s", path);
+        return NULL;
+    }
+    if (!S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode)) {
+        error_set(err, 0, "image %s is neither a file nor a block device", path);
+        return NULL;
+    }
+    if (qcow2_open(&image, scope_take_fd(&fd), path, settings, err) < 0)
+        return NULL;
+    struct qcow2_disk *qcow2 = memory_allocate(1, sizeof *qcow2);
+    uint32_t cluster = qcow2_cluster_size(image);
+    qcow2->disk = (struct disk){.operations = &operations,
+                                .size = qcow2_size(image) - qcow2_size(image) % SECTOR,
+                                .read_only = settings->read_only,
+                                .can_discard = !settings->read_only,
+                                .block_size = cluster < BLOCK_MAX ? cluster : BLOCK_MAX,
+                                .discard_size = cluster};
+    qcow2->image = image;
+    qcow2->path = memory_copy_string(path);
+    qcow2->pool = worker_pool_open(loop, THREADS_MAX, disk_batch_done, &qcow2->disk, err);
+    if (!qcow2->pool) {
+        qcow2_disk_close(&qcow2->disk);
+        return NULL;
+    }
+    return &qcow2->disk;
+}
