@@ -132,7 +132,7 @@ void vsock_refuse(struct vsock *vsock, const struct vsock_header *header);
 int vsock_bind(struct vsock *vsock, struct error *err);
 void vsock_unbind(struct vsock *vsock);
 void vsock_listen(struct vsock *vsock, bool on);
-/* Looks whether it can listen again: a connection has gone. */
+/* Looks whether there is room for another connection. */
 void vsock_listen_on(struct vsock *vsock);
 /* The host's greeting can be read. The connection may be gone afterwards. */
 void vsock_greeted(struct vsock_connection *connection);

@@ -45,6 +45,7 @@ struct vsock_connection *vsock_connection_add(struct vsock *vsock, int fd, enum 
                                             .state = state};
     vsock->connections[vsock->count++] = connection;
     vsock->metrics.connections_added++;
+    vsock_listen_on(vsock);
     return connection;
 }
 

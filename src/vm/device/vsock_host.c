@@ -32,7 +32,6 @@ static void on_connected(struct loop_source *source, uint32_t events)
     struct vsock_connection *connection = vsock_connection_add(vsock, fd, VSOCK_GREETING);
     if (connection)
         vsock_connection_watch(connection);
-    vsock_listen_on(vsock);
 }
 
 static void on_listen_again(struct loop_timer *timer)
