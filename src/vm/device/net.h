@@ -33,6 +33,7 @@ struct net {
     struct net_config config;
     uint8_t first_mac[6]; /* before the driver set another one */
     struct net_backend *backend;
+    bool is_attached; /* the back end has the loop: since the driver was ready the first time */
     struct metadata_wire *metadata;
     bool metadata_took;           /* frames, and may have answers */
     struct virtqueue_chain chain; /* of the request at hand */

@@ -51,7 +51,8 @@ struct net_backend;
 
 struct net_backend_operations {
     const char *name; /* for messages: "tap" */
-    /* Starts to call ready(), on the loop, once watch() says for what. May be NULL. */
+    /* Before all others but set_offloads() and release(): starts to call ready(), on the loop, once
+     * watch() says for what. May be NULL. */
     void (*attach)(struct net_backend *backend, struct loop *loop);
     /* What the guest agreed to receive: the NET_GUEST_OFFLOADS of features. May be NULL. */
     int (*set_offloads)(struct net_backend *backend, uint64_t features, struct error *err);

@@ -10,6 +10,8 @@
 void net_watch(struct net *net)
 {
     bool is_on = net_is_working(net) && (net->config.status & NET_LINK_UP);
+    if (!net->is_attached)
+        return;
     net->backend->operations->watch(net->backend, is_on && net->buffer_count > 0 && net->held == 0,
                                     is_on && net->tx_blocked);
 }
@@ -65,6 +67,13 @@ static int activate(struct virtio_device *device, struct error *err)
 {
     struct net *net = net_of(device);
     net->offloads = device->driver_features & NET_GUEST_OFFLOADS;
+    if (!net->is_attached) {
+        net->is_attached = true;
+        if (net->backend->operations->attach)
+            net->backend->operations->attach(net->backend, device->loop);
+        if (net->metadata)
+            metadata_wire_attach(net->metadata, device->loop, on_metadata_ready, net);
+    }
     if (net->backend->operations->set_offloads)
         return net->backend->operations->set_offloads(net->backend, net->offloads, err);
     return 0;
@@ -128,11 +137,7 @@ struct virtio_device *virtio_net_create(const char *id, struct net_backend *back
     net->backend = backend;
     backend->device = net;
     backend->ready = on_backend_ready;
-    if (backend->operations->attach)
-        backend->operations->attach(backend, loop);
     net->metadata = settings->metadata;
-    if (net->metadata)
-        metadata_wire_attach(net->metadata, loop, on_metadata_ready, net);
     rate_limiter_open(&net->rx_limiter, loop, &settings->rx, on_rx_refilled);
     rate_limiter_open(&net->tx_limiter, loop, &settings->tx, on_tx_refilled);
     return &net->device;
