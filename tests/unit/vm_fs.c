@@ -73,6 +73,7 @@ static uint8_t *await(unsigned queue)
         assert_int_equal(epoll_wait(driver.loop.epoll, &event, 1, 20000), 1);
         struct loop_source *source = event.data.ptr;
         source->ready(source, event.events);
+        assert_false(driver.device->status & VIRTIO_STATUS_NEEDS_RESET);
     }
     return driver_at(&driver, ANSWER);
 }

@@ -131,16 +131,16 @@ static const uint16_t allowed[] = {
     /* what FUSE requests become */
     SYS_openat, SYS_openat2, SYS_close, SYS_newfstatat, SYS_fstat, SYS_statx, SYS_lseek,
     SYS_getdents64, SYS_fstatfs, SYS_ftruncate, SYS_fallocate, SYS_fchmodat, SYS_fchownat,
-    SYS_utimensat, SYS_mkdirat, SYS_mknodat, SYS_symlinkat, SYS_linkat, SYS_unlinkat, SYS_renameat2,
-    SYS_readlinkat, SYS_fsync, SYS_fdatasync, SYS_syncfs, SYS_copy_file_range, SYS_setfsuid,
-    SYS_setfsgid, SYS_fchdir, SYS_getxattr, SYS_setxattr, SYS_listxattr, SYS_removexattr, SYS_fcntl,
-    SYS_preadv, SYS_pwritev, SYS_geteuid, SYS_getegid,
+    SYS_utimensat, SYS_mkdirat, SYS_mknodat, SYS_symlinkat, SYS_linkat, SYS_unlinkat, SYS_renameat,
+    SYS_renameat2, SYS_readlinkat, SYS_fsync, SYS_fdatasync, SYS_syncfs, SYS_copy_file_range,
+    SYS_setfsuid, SYS_setfsgid, SYS_fchdir, SYS_getxattr, SYS_setxattr, SYS_listxattr,
+    SYS_removexattr, SYS_fcntl, SYS_preadv, SYS_pwritev, SYS_geteuid, SYS_getegid,
     /* the queues, and the monitor */
     SYS_read, SYS_write, SYS_poll, SYS_recvmsg, SYS_sendto, SYS_munmap, SYS_exit_group,
     /* the C library's own */
     SYS_brk, SYS_madvise, SYS_mremap, SYS_futex, SYS_rt_sigreturn, SYS_restart_syscall,
     SYS_clock_gettime, SYS_getrandom, SYS_sched_yield, SYS_getpid, SYS_gettid, SYS_tgkill,
-    SYS_rt_sigprocmask};
+    SYS_rt_sigprocmask, SYS_sigaltstack};
 
 #define COUNT (sizeof allowed / sizeof *allowed)
 
