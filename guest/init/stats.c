@@ -15,7 +15,7 @@
 #include "base/scope.h"
 #include "guest.h"
 
-#define MAX_LISTED 4096
+#define MAX_LISTED 512 /* so that they fit a reply */
 
 /* The number after "key " (or "key:") at the beginning of a line. */
 static uint64_t find_number(const char *text, const char *key)
@@ -138,11 +138,10 @@ static unsigned long inner_pid(const char *status)
 /* The arguments with blanks between them; "[name]" where there are none. */
 static json_t *command_of(int directory, const char *name)
 {
-    size_t length = 0;
-    char text[4096];
+    char text[256];
     scope_close int fd = openat(directory, "cmdline", O_RDONLY | O_CLOEXEC);
     ssize_t count = fd < 0 ? 0 : read(fd, text, sizeof text);
-    length = count > 0 ? (size_t)count : 0;
+    size_t length = count > 0 ? (size_t)count : 0;
     while (length > 0 && text[length - 1] == '\0')
         length--;
     for (size_t i = 0; i < length; i++)

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/error.h"
 #include "base/loop.h"
@@ -110,7 +111,7 @@ void agent_process_release(struct agent_process *process);
 int agent_copy_out(const struct agent_address *address, const char *path, int fd, json_t **status,
                    int64_t timeout, struct error *err);
 /* Extracts the tar archive that fd has in the directory at path. options: "owner" {uid, gid} for
- * all that is extracted, "noOverwriteDirectory" true; or NULL. Taken. */
+ * all that is extracted; or NULL. Taken. A directory is never replaced by a file, nor the reverse. */
 int agent_copy_in(const struct agent_address *address, const char *path, json_t *options, int fd,
                   int64_t timeout, struct error *err);
 
