@@ -60,6 +60,14 @@ static int send_document(int fd, unsigned int type, json_t *document)
     return text ? copy_send(fd, type, text, strlen(text)) : -1;
 }
 
+static int send_error(int fd, const struct error *err)
+{
+    json_t *document = json_pack("{s:s, s:i}", "error", err->text, "code", err->code);
+    if (!document)
+        document = json_pack("{s:s, s:i}", "error", "the reason can't be written", "code", err->code);
+    return send_document(fd, AGENT_ERROR, document);
+}
+
 static int copy_out(int fd, int root, const char *path, struct error *err)
 {
     json_t *status = describe(root, path, err);
@@ -91,9 +99,12 @@ static int copy_in(int fd, int root, const char *path, const json_t *document, s
         return error_set(err, errno, "can't reply");
     struct copy_input *input = memory_allocate(1, sizeof *input);
     input->fd = fd;
-    int result = tar_extract(input, &plan, err);
+    if (tar_extract(input, &plan, err) == 0)
+        send_document(fd, AGENT_REPLY, json_object());
+    else if (send_error(fd, err) == 0)
+        copy_drain(input, NULL); /* closed with something unread, the answer could be lost */
     free(input);
-    return result < 0 ? -1 : send_document(fd, AGENT_REPLY, json_object());
+    return 0;
 }
 
 static int serve(int fd, const struct guest *guest, int container, const json_t *document,
@@ -124,8 +135,7 @@ static _Noreturn void run(int fd, const struct guest *guest, int container, cons
     fcntl(fd, F_SETFL, 0);
     file_close_others(3, kept, 2, &err);
     if (serve(fd, guest, container, document, kind, &err) < 0)
-        send_document(fd, AGENT_ERROR,
-                      json_pack("{s:s, s:i}", "error", err.text, "code", err.code));
+        send_error(fd, &err);
     _exit(0);
 }
 

@@ -1,5 +1,6 @@
 /* File transfers, one after the other: for a program that does nothing else meanwhile. */
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -181,6 +182,13 @@ static int explain(int connection, struct error *err)
     return -1;
 }
 
+/* It says something before the end: that it has failed. */
+static bool has_answered(int connection)
+{
+    struct pollfd polled = {connection, POLLIN, 0};
+    return poll(&polled, 1, 0) > 0;
+}
+
 static int give_archive(int connection, int fd, struct error *err)
 {
     scope_free char *bytes = memory_allocate(1, AGENT_DATA_LIMIT);
@@ -192,6 +200,10 @@ static int give_archive(int connection, int fd, struct error *err)
             return error_set(err, errno, "can't read the archive");
         if (count == 0)
             break;
+        if (has_answered(connection))
+            return await_reply(connection, NULL, err) < 0
+                       ? -1
+                       : error_set(err, EPROTO, "the guest's agent replied too early");
         if (send_frame(connection, AGENT_DATA, bytes, (size_t)count, err) < 0)
             return explain(connection, err);
     }
