@@ -49,8 +49,7 @@ static int set_names(const struct config *config, struct error *err)
 }
 
 /* Standard streams: the agent's pipes, or a terminal of the container's devpts. */
-static int set_up_streams(struct launch *launch, struct rootfs *rootfs, int root,
-                          struct error *err)
+static int set_up_streams(struct launch *launch, struct rootfs *rootfs, int root, struct error *err)
 {
     if (launch->process->terminal) {
         scope_close int master = -1, slave = -1;
@@ -130,8 +129,7 @@ static int become_program(struct launch *launch, struct arena *arena, struct err
  * child and not ours. */
 static void join(struct launch *launch, struct error *err)
 {
-    const int flags =
-        CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWCGROUP;
+    const int flags = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWCGROUP;
     if (setns(launch->container, flags) < 0) {
         error_set(err, errno, "can't join the container");
         channel_fail(launch->channel, err);

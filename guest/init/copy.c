@@ -42,12 +42,12 @@ static json_t *describe(int root, const char *path, struct error *err)
     }
     ssize_t length = S_ISLNK(status.st_mode) ? readlinkat(fd, "", target, sizeof target) : 0;
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-    json_t *document = json_pack(
-        "{s:s, s:s%, s:I, s:I, s:I, s:I, s:I}", "name", *name ? name : "/", "link", target,
-        length > 0 ? (size_t)length : 0, "size", (json_int_t)status.st_size, "mode",
-        (json_int_t)status.st_mode, "uid", (json_int_t)status.st_uid, "gid",
-        (json_int_t)status.st_gid, "mtime",
-        (json_int_t)status.st_mtim.tv_sec * 1000000000 + status.st_mtim.tv_nsec);
+    json_t *document =
+        json_pack("{s:s, s:s%, s:I, s:I, s:I, s:I, s:I}", "name", *name ? name : "/", "link",
+                  target, length > 0 ? (size_t)length : 0, "size", (json_int_t)status.st_size,
+                  "mode", (json_int_t)status.st_mode, "uid", (json_int_t)status.st_uid, "gid",
+                  (json_int_t)status.st_gid, "mtime",
+                  (json_int_t)status.st_mtim.tv_sec * 1000000000 + status.st_mtim.tv_nsec);
     if (!document)
         error_set(err, EILSEQ, "%s has a name that can't be told", path);
     return document;
@@ -64,7 +64,8 @@ static int send_error(int fd, const struct error *err)
 {
     json_t *document = json_pack("{s:s, s:i}", "error", err->text, "code", err->code);
     if (!document)
-        document = json_pack("{s:s, s:i}", "error", "the reason can't be written", "code", err->code);
+        document =
+            json_pack("{s:s, s:i}", "error", "the reason can't be written", "code", err->code);
     return send_document(fd, AGENT_ERROR, document);
 }
 

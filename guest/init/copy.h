@@ -1,6 +1,6 @@
-/* Files in and out of the container, as tar archives: what a child of the agent does with a connection
- * of its own, waiting as it needs. Every path is resolved below the container's root; the working
- * directory is /proc/self/fd. */
+/* Files in and out of the container, as tar archives: what a child of the agent does with a
+ * connection of its own, waiting as it needs. Every path is resolved below the container's root;
+ * the working directory is /proc/self/fd. */
 #ifndef HULL_GUEST_COPY_H
 #define HULL_GUEST_COPY_H
 

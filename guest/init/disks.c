@@ -90,8 +90,7 @@ int disks_mount(const json_t *root, struct error *err)
         return -1;
     scope_free char *options = memory_format(
         "lowerdir=%s,upperdir=" GUEST_DISK "/upper,workdir=" GUEST_DISK "/work", lower);
-    int failed = chdir(GUEST_LAYERS) < 0 ||
-                 mount("overlay", GUEST_ROOT, "overlay", 0, options) < 0;
+    int failed = chdir(GUEST_LAYERS) < 0 || mount("overlay", GUEST_ROOT, "overlay", 0, options) < 0;
     int code = errno;
     if (chdir("/") < 0 || failed)
         return error_set(err, code, "can't mount the overlay (%s)", options);

@@ -1,5 +1,6 @@
-/* Files that the host makes for the container (/etc/hosts, /etc/resolv.conf, /etc/hostname …): kept in
- * the agent's memory and mounted over the image's, so that they aren't part of what it changed. */
+/* Files that the host makes for the container (/etc/hosts, /etc/resolv.conf, /etc/hostname …): kept
+ * in the agent's memory and mounted over the image's, so that they aren't part of what it changed.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -17,8 +18,7 @@ static int write_file(const char *path, const json_t *file, struct error *err)
 {
     const json_t *content = json_object_get(file, "content"), *mode = json_object_get(file, "mode");
     scope_close int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd < 0 ||
-        file_write_all(fd, json_string_value(content), json_string_length(content)) < 0 ||
+    if (fd < 0 || file_write_all(fd, json_string_value(content), json_string_length(content)) < 0 ||
         fchmod(fd, mode ? (mode_t)json_integer_value(mode) & 07777 : 0644) < 0)
         return error_set(err, errno, "can't write %s", path);
     return 0;

@@ -1,5 +1,5 @@
-/* The agent: process 1 of a guest. It makes the machine ready, runs one container in it and does what
- * the host asks for over vsock; docs/agent.md.
+/* The agent: process 1 of a guest. It makes the machine ready, runs one container in it and does
+ * what the host asks for over vsock; docs/agent.md.
  *
  * One thread turns one loop. What can take long or reads what the container wrote (setting up a
  * process, file transfers) is done by children. */
@@ -28,10 +28,10 @@ struct connection;
 
 struct guest {
     struct loop loop;
-    bool is_machine;  /* process 1 of a machine, not of a test's namespaces */
-    uint32_t port;    /* of vsock */
-    int listener_fd;  /* a test's Unix socket, or -1 */
-    int cgroup;       /* directory of the container's cgroup, -1: none */
+    bool is_machine;   /* process 1 of a machine, not of a test's namespaces */
+    uint32_t port;     /* of vsock */
+    int listener_fd;   /* a test's Unix socket, or -1 */
+    int cgroup;        /* directory of the container's cgroup, -1: none */
     const char *power; /* how the machine ends: "off" or "reset" */
 
     struct loop_source listener, signals;

@@ -41,20 +41,21 @@ static int mount_all(struct error *err)
     return 0;
 }
 
-/* An initrd's root file system can't be pivoted away from, as containers do: a tmpfs is mounted over
- * it, and becomes the root. */
+/* An initrd's root file system can't be pivoted away from, as containers do: a tmpfs is mounted
+ * over it, and becomes the root. */
 static int make_root(bool is_machine, const char *directory, struct error *err)
 {
-    static const char *const directories[] = {GUEST_ROOT + 1, GUEST_LAYERS + 1, GUEST_DISK + 1,
-                                              GUEST_FILES + 1, "proc", "sys", "dev"};
+    static const char *const directories[] = {
+        GUEST_ROOT + 1, GUEST_LAYERS + 1, GUEST_DISK + 1, GUEST_FILES + 1, "proc", "sys", "dev"};
     if (mount("tmpfs", directory, "tmpfs", MS_NOSUID, "mode=755,size=64m") < 0)
         return error_set(err, errno, "can't mount a tmpfs on %s", directory);
     if (chdir(directory) < 0)
         return error_set(err, errno, "can't enter %s", directory);
     for (size_t i = 0; i < sizeof directories / sizeof *directories; i++)
         mkdir(directories[i], 0755);
-    bool done = is_machine ? mount(".", "/", NULL, MS_MOVE, NULL) == 0 && chroot(".") == 0
-                           : syscall(SYS_pivot_root, ".", ".") == 0 && umount2(".", MNT_DETACH) == 0;
+    bool done = is_machine
+                    ? mount(".", "/", NULL, MS_MOVE, NULL) == 0 && chroot(".") == 0
+                    : syscall(SYS_pivot_root, ".", ".") == 0 && umount2(".", MNT_DETACH) == 0;
     if (!done || chdir("/") < 0)
         return error_set(err, errno, "can't make %s the root", directory);
     return 0;

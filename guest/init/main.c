@@ -2,8 +2,8 @@
  *
  *     hull-guest-init --test SOCKET DIRECTORY
  *
- * runs as process 1 of namespaces of its own and listens on a Unix socket as Firecracker's host side
- * of vsock does. Its end: status 0 where it powered off, 3 where it restarted. */
+ * runs as process 1 of namespaces of its own and listens on a Unix socket as Firecracker's host
+ * side of vsock does. Its end: status 0 where it powered off, 3 where it restarted. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -148,10 +148,7 @@ int main(int argc, char **argv)
         guest_log("this is process 1 of a virtual machine of hull's");
         return 2;
     }
-    struct guest guest = {.is_machine = true,
-                          .listener_fd = -1,
-                          .cgroup = -1,
-                          .port = AGENT_PORT,
-                          .power = "off"};
+    struct guest guest = {
+        .is_machine = true, .listener_fd = -1, .cgroup = -1, .port = AGENT_PORT, .power = "off"};
     be_init(&guest, NULL);
 }

@@ -45,8 +45,7 @@ static void begin(struct message *message, uint16_t type, uint16_t flags, size_t
 
 static void add(struct message *message, uint16_t type, const void *value, size_t length)
 {
-    struct rtattr *attribute =
-        (void *)((char *)message + NLMSG_ALIGN(message->header.nlmsg_len));
+    struct rtattr *attribute = (void *)((char *)message + NLMSG_ALIGN(message->header.nlmsg_len));
     attribute->rta_type = type;
     attribute->rta_len = (unsigned short)RTA_LENGTH(length);
     memcpy(RTA_DATA(attribute), value, length);
@@ -146,7 +145,8 @@ static int add_route(int netlink, const json_t *route, struct error *err)
         return error_wrap(err, "route");
     unsigned int index = interface ? if_nametoindex(interface) : 0;
     if ((interface && !index) || (!interface && !gateway))
-        return error_set(err, ENODEV, "route to %s: it needs a gateway or an interface that is there",
+        return error_set(err, ENODEV,
+                         "route to %s: it needs a gateway or an interface that is there",
                          destination ? destination : "default");
     struct message message;
     begin(&message, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, sizeof message.route);

@@ -1,6 +1,6 @@
-/* Processes that the host asked for: how they begin, their streams, their end. A process outlives its
- * conversation: where the connection is lost, it goes on as far as its output is taken, and what the
- * host hasn't got is sent again when it attaches again. */
+/* Processes that the host asked for: how they begin, their streams, their end. A process outlives
+ * its conversation: where the connection is lost, it goes on as far as its output is taken, and
+ * what the host hasn't got is sent again when it attaches again. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -188,8 +188,7 @@ static void write_input(struct process_record *record)
     if ((stream_is_empty(buffer) && buffer->closed && !record->terminal) || record->has_ended)
         close_source(record, &record->input);
     else
-        loop_watch(&record->guest->loop, &record->input,
-                   stream_is_empty(buffer) ? 0 : EPOLLOUT);
+        loop_watch(&record->guest->loop, &record->input, stream_is_empty(buffer) ? 0 : EPOLLOUT);
 }
 
 static bool all_is_sent(struct process_record *record)
@@ -269,8 +268,8 @@ static void set_end(struct process_record *record, int status)
 {
     record->has_ended = true;
     if (WIFSIGNALED(status))
-        record->end = (struct agent_exit){128 + (uint32_t)WTERMSIG(status),
-                                          (uint32_t)WTERMSIG(status)};
+        record->end =
+            (struct agent_exit){128 + (uint32_t)WTERMSIG(status), (uint32_t)WTERMSIG(status)};
     else
         record->end = (struct agent_exit){(uint32_t)WEXITSTATUS(status), 0};
 }
@@ -472,8 +471,7 @@ static const char *username_of(const json_t *process)
     return json_string_value(json_object_get(json_object_get(process, "user"), "username"));
 }
 
-int process_start(struct connection *connection, const char *id, json_t *process,
-                  struct error *err)
+int process_start(struct connection *connection, const char *id, json_t *process, struct error *err)
 {
     struct guest *guest = connection->guest;
     bool joins = id != NULL;

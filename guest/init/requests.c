@@ -66,8 +66,7 @@ static json_t *start(struct connection *connection, json_t *document, struct err
 static json_t *exec(struct connection *connection, json_t *document, struct error *err)
 {
     const char *id = text_of(document, "id");
-    int result =
-        process_start(connection, id ? id : "", json_object_get(document, "process"), err);
+    int result = process_start(connection, id ? id : "", json_object_get(document, "process"), err);
     return result < 0 ? NULL : REPLIES_LATER;
 }
 
@@ -146,10 +145,9 @@ static const struct {
     const char *name;
     request_function *function;
 } requests[] = {
-    {"hello", hello},         {"boot", boot},         {"start", start},
-    {"exec", exec},           {"attach", attach},     {"signal", send_signal},
-    {"resize", resize},       {"stats", stats},       {"processes", processes},
-    {"stat", stat_file},      {"copy-out", copy_out}, {"copy-in", copy_in},
+    {"hello", hello},         {"boot", boot},          {"start", start},       {"exec", exec},
+    {"attach", attach},       {"signal", send_signal}, {"resize", resize},     {"stats", stats},
+    {"processes", processes}, {"stat", stat_file},     {"copy-out", copy_out}, {"copy-in", copy_in},
     {"clock", clock_set},     {"shutdown", shut_down},
 };
 

@@ -43,12 +43,12 @@ void connection_reply(struct connection *connection, json_t *reply)
 
 void connection_fail(struct connection *connection, const struct error *err)
 {
-    json_t *document = json_pack("{s:s%, s:i}", "error", err->text, strnlen(err->text, 1000),
-                                 "code", err->code);
+    json_t *document =
+        json_pack("{s:s%, s:i}", "error", err->text, strnlen(err->text, 1000), "code", err->code);
     /* A text that is no UTF-8 (a path) can't be a JSON string. */
     if (!document)
-        document = json_pack("{s:s, s:i}", "error", "the reason can't be written", "code",
-                             err->code);
+        document =
+            json_pack("{s:s, s:i}", "error", "the reason can't be written", "code", err->code);
     scope_free char *text = json_dumps(document, JSON_COMPACT);
     json_decref(document);
     frames_send(&connection->frames, AGENT_ERROR, text, strlen(text));
@@ -59,8 +59,7 @@ static void receive(struct frames *frames, unsigned int type, char *bytes, size_
     struct connection *connection = loop_owner(frames, struct connection, frames);
     if (type == AGENT_REQUEST && !connection->process)
         request_serve(connection, bytes, length);
-    else if (!connection->process ||
-             !process_receive(connection->process, type, bytes, length))
+    else if (!connection->process || !process_receive(connection->process, type, bytes, length))
         connection_close(connection);
 }
 

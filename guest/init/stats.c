@@ -1,5 +1,5 @@
-/* What the container uses. A machine has a cgroup for it; where there is none (in tests), it is what
- * the machine uses. */
+/* What the container uses. A machine has a cgroup for it; where there is none (in tests), it is
+ * what the machine uses. */
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -119,10 +119,10 @@ json_t *stats_read(const struct guest *guest, struct error *err)
     read_disks(&was_read, &written);
     return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "time",
                      (json_int_t)now.tv_sec * 1000000000 + now.tv_nsec, "cpu",
-                     (json_int_t)read_processor(guest), "memory", (json_int_t)memory,
-                     "memoryLimit", (json_int_t)limit, "received", (json_int_t)received, "sent",
-                     (json_int_t)sent, "blockRead", (json_int_t)was_read, "blockWritten",
-                     (json_int_t)written, "pids", (json_int_t)count_processes(guest));
+                     (json_int_t)read_processor(guest), "memory", (json_int_t)memory, "memoryLimit",
+                     (json_int_t)limit, "received", (json_int_t)received, "sent", (json_int_t)sent,
+                     "blockRead", (json_int_t)was_read, "blockWritten", (json_int_t)written, "pids",
+                     (json_int_t)count_processes(guest));
 }
 
 /* ---- processes ---- */
@@ -161,8 +161,9 @@ static json_t *describe_process(int proc, const char *pid)
     unsigned long inner = status ? inner_pid(status) : 0;
     char *open = stat ? strchr(stat, '(') : NULL, *close = stat ? strrchr(stat, ')') : NULL;
     if (!inner || !open || !close ||
-        sscanf(close + 1, " %c %d %*d %*d %d %*d %*u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d "
-                          "%*d %*d %llu",
+        sscanf(close + 1,
+               " %c %d %*d %*d %d %*d %*u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d "
+               "%*d %*d %llu",
                &state, &parent, &terminal, &user, &system, &start) != 6)
         return NULL;
     *close = '\0';

@@ -54,7 +54,8 @@ static char *join(const char *base, const char *path)
 /* ---- attributes ---- */
 
 /* Through a descriptor without rights, so that links, devices and what nobody may open can be
- * changed as well, and its name in the working directory, /proc/self/fd. Owner first: it takes set-user-id bits and capabilities away. */
+ * changed as well, and its name in the working directory, /proc/self/fd. Owner first: it takes
+ * set-user-id bits and capabilities away. */
 static int set_attributes(struct extract *extract, const struct tar_entry *entry, int directory,
                           const char *name, struct error *err)
 {
@@ -82,8 +83,7 @@ static void note_time(struct extract *extract, const char *path, const struct ta
 {
     if (extract->time_count >= DIRECTORY_LIMIT)
         return;
-    extract->times =
-        memory_resize(extract->times, extract->time_count + 1, sizeof *extract->times);
+    extract->times = memory_resize(extract->times, extract->time_count + 1, sizeof *extract->times);
     extract->times[extract->time_count++] =
         (struct late_time){memory_copy_string(path), entry->mtime};
 }
@@ -137,8 +137,8 @@ static int extract_file(struct extract *extract, const struct tar_entry *entry, 
 {
     /* One that is mounted can't be replaced, only written. */
     int flags = is_mounted ? O_TRUNC : O_CREAT | O_EXCL;
-    scope_close int fd = openat(directory, name,
-                                O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | flags, 0600);
+    scope_close int fd =
+        openat(directory, name, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | flags, 0600);
     if (fd < 0)
         return error_set(err, errno, "can't make %s", entry->path);
     return read_contents(extract, entry, fd, err);
@@ -151,8 +151,7 @@ static int extract_link(struct extract *extract, const struct tar_entry *entry, 
     const char *target_name;
     if (!target)
         return error_set(err, EINVAL, "%s is a link out of the directory", entry->path);
-    scope_close int parent =
-        rootpath_make_parent(extract->plan->root, target, &target_name, err);
+    scope_close int parent = rootpath_make_parent(extract->plan->root, target, &target_name, err);
     if (parent < 0)
         return -1;
     if (linkat(parent, target_name, directory, name, 0) < 0)

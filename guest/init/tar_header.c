@@ -1,5 +1,5 @@
-/* Headers of tar archives (POSIX.1-2001, pax interchange format): written with a pax header in front
- * only where the old one can't hold something, read as pax, ustar and GNU tar write them. */
+/* Headers of tar archives (POSIX.1-2001, pax interchange format): written with a pax header in
+ * front only where the old one can't hold something, read as pax, ustar and GNU tar write them. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,8 +36,8 @@ void tar_entry_add_attribute(struct tar_entry *entry, const char *name, const vo
 {
     if (entry->attribute_count >= ATTRIBUTE_LIMIT)
         return;
-    entry->attributes = memory_resize(entry->attributes, entry->attribute_count + 1,
-                                      sizeof *entry->attributes);
+    entry->attributes =
+        memory_resize(entry->attributes, entry->attribute_count + 1, sizeof *entry->attributes);
     struct tar_attribute *attribute = &entry->attributes[entry->attribute_count++];
     attribute->name = memory_copy_string(name);
     attribute->value = memory_allocate(1, length + 1);
@@ -70,8 +70,7 @@ static uint64_t most(size_t size) /* of an octal field */
 }
 
 /* "LENGTH key=value\n", where LENGTH counts itself. */
-static void add_record(char **text, size_t *used, const char *key, const void *value,
-                       size_t length)
+static void add_record(char **text, size_t *used, const char *key, const void *value, size_t length)
 {
     size_t rest = strlen(key) + length + 3, digits = 1;
     for (size_t limit = 10; rest + digits >= limit; limit *= 10)

@@ -1,5 +1,5 @@
-/* A tree of the container's as a tar archive. Names are looked up in directories that are open: what is
- * renamed or replaced meanwhile leads nowhere else. */
+/* A tree of the container's as a tar archive. Names are looked up in directories that are open:
+ * what is renamed or replaced meanwhile leads nowhere else. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -47,8 +47,8 @@ static const char *find_first_name(struct walk *walk, const struct stat *status,
     return NULL;
 }
 
-/* By its name in the working directory, /proc/self/fd: the attributes' system calls take no descriptor
- * without rights. Symbolic links' own are left out. */
+/* By its name in the working directory, /proc/self/fd: the attributes' system calls take no
+ * descriptor without rights. Symbolic links' own are left out. */
 static void read_attributes(struct tar_entry *entry, int directory, const char *name)
 {
     scope_close int fd = openat(directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
@@ -97,8 +97,8 @@ static int write_file(struct walk *walk, int directory, const char *name, struct
                       struct error *err)
 {
     struct stat status;
-    scope_close int fd = openat(directory, name,
-                                O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    scope_close int fd =
+        openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &status) < 0)
         return errno == ENOENT ? 0 : error_set(err, errno, "can't open %s", entry->path);
     if (!S_ISREG(status.st_mode))

@@ -1,5 +1,5 @@
-/* Who a user is, as the image's files say now: "name", "name:group", or numbers for either; as docker
- * has it. */
+/* Who a user is, as the image's files say now: "name", "name:group", or numbers for either; as
+ * docker has it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>

@@ -7,7 +7,8 @@ static int set_up(void **state)
 {
     (void)state;
     make_directories();
-    boot_guest("trap 'echo got term; exit 7' TERM; echo ready; while :; do sleep 100 & wait $!; done");
+    boot_guest(
+        "trap 'echo got term; exit 7' TERM; echo ready; while :; do sleep 100 & wait $!; done");
     session_open(&main_session);
     main_session.process =
         agent_process_start(&main_session.loop, &address, TIMEOUT, &session_events, &main_session);
@@ -114,7 +115,8 @@ static void test_gives_files_names_and_mounts(void **state)
            "127.0.0.1 localhost guest\nguest\n400\n", 0);
     expect("echo x >>/etc/secret", "", 1);
     expect("grep -c ' /run tmpfs rw,nodev' /proc/mounts", "1\n", 0);
-    expect("test $$ -lt 1000 && test -d /proc/1 && ls /proc/1/ns >/dev/null && echo own", "own\n", 0);
+    expect("test $$ -lt 1000 && test -d /proc/1 && ls /proc/1/ns >/dev/null && echo own", "own\n",
+           0);
 }
 
 static void test_configures_the_network(void **state)
@@ -205,9 +207,9 @@ static void test_sets_limits(void **state)
     (void)state;
     struct session session = {0};
     json_t *process = make_process("ulimit -n");
-    json_object_set_new(process, "rlimits",
-                        json_pack("[{s:s, s:i, s:i}]", "type", "RLIMIT_NOFILE", "soft", 123, "hard",
-                                  456));
+    json_object_set_new(
+        process, "rlimits",
+        json_pack("[{s:s, s:i, s:i}]", "type", "RLIMIT_NOFILE", "soft", 123, "hard", 456));
     exec_process(&session, process);
     assert_string_equal(session.output[0], "123\n");
     session_close(&session);
@@ -278,7 +280,8 @@ static void test_attaches_again_without_losing_a_byte(void **state)
         TIMEOUT, &session_events, &session);
     session_run(&session);
     assert_false(session.has_ended);
-    /* What came last wasn't acknowledged, but the caller has it: as one who moved to another host. */
+    /* What came last wasn't acknowledged, but the caller has it: as one who moved to another host.
+     */
     struct agent_process_progress progress = {.output = session.length[0]};
     session.stop_after = 0;
     session.process = agent_process_attach(&session.loop, &address, "again", &progress, TIMEOUT,
@@ -356,13 +359,14 @@ static void test_stays_in_the_container(void **state)
     (void)state;
     struct error err = {0};
     /* An archive that leads out of its directory is refused. */
-    scope_close int in =
-        archive_fd("cd %s && echo x >x && tar -cPf in.tar --transform 's,^x,../../out,' x", directory);
+    scope_close int in = archive_fd(
+        "cd %s && echo x >x && tar -cPf in.tar --transform 's,^x,../../out,' x", directory);
     assert_int_equal(agent_copy_in(&address, "/tmp", NULL, in, TIMEOUT, &err), -1);
     assert_non_null(strstr(err.text, "leads out"));
     /* One that makes a link to follow writes where the container sees that place. */
     scope_close int link = archive_fd(
-        "cd %s && rm -rf l && mkdir l && ln -s /root l/way && tar -cf in.tar -C l way && rm l/way && "
+        "cd %s && rm -rf l && mkdir l && ln -s /root l/way && tar -cf in.tar -C l way && rm l/way "
+        "&& "
         "mkdir l/way && echo in >l/way/hull-agent-file && tar -rf in.tar -C l way/hull-agent-file",
         directory);
     assert_int_equal(agent_copy_in(&address, "/tmp", NULL, link, TIMEOUT, &err), 0);
@@ -401,9 +405,8 @@ static void test_shuts_down_cleanly(void **state)
     (void)state;
     struct agent_process_progress progress = {.output = main_session.length[0]};
     main_session.stop_after = 0;
-    main_session.process =
-        agent_process_attach(&main_session.loop, &address, "main", &progress, TIMEOUT,
-                             &session_events, &main_session);
+    main_session.process = agent_process_attach(&main_session.loop, &address, "main", &progress,
+                                                TIMEOUT, &session_events, &main_session);
     json_decref(call("shutdown", json_pack("{s:i}", "grace", 15000)));
     session_run(&main_session);
     assert_string_equal(main_session.output[0], "ready\ngot term\n");

@@ -1,5 +1,5 @@
-/* An agent in namespaces of its own, as guest/init/main.c has it for tests, with two layers and a disk
- * on loop devices; and what the tests ask it. */
+/* An agent in namespaces of its own, as guest/init/main.c has it for tests, with two layers and a
+ * disk on loop devices; and what the tests ask it. */
 #ifndef HULL_TEST_VM_AGENT_FIXTURE_H
 #define HULL_TEST_VM_AGENT_FIXTURE_H
 
@@ -71,7 +71,8 @@ static char *make_device(const char *name, const char *options, const char *loop
 
 static void make_trees(void)
 {
-    run("cd %s && mkdir -p low/bin low/etc low/tmp low/root high/etc disk && cp /bin/busybox low/bin && "
+    run("cd %s && mkdir -p low/bin low/etc low/tmp low/root high/etc disk && cp /bin/busybox "
+        "low/bin && "
         "for name in sh cat echo id stty ls sleep kill tr head wc printf readlink hostname env pwd "
         "grep test true ulimit yes stat ln mkdir ip date ps; do ln -s busybox low/bin/$name; done",
         directory);
@@ -87,7 +88,8 @@ static const char mounts_text[] =
     "{\"destination\":\"/dev\",\"type\":\"tmpfs\",\"source\":\"tmpfs\",\"options\":[\"mode=755\"]},"
     "{\"destination\":\"/dev/pts\",\"type\":\"devpts\",\"source\":\"devpts\","
     "\"options\":[\"newinstance\",\"ptmxmode=0666\"]},"
-    "{\"destination\":\"/run\",\"type\":\"tmpfs\",\"source\":\"tmpfs\",\"options\":[\"nodev\",\"size=1m\"]}]";
+    "{\"destination\":\"/"
+    "run\",\"type\":\"tmpfs\",\"source\":\"tmpfs\",\"options\":[\"nodev\",\"size=1m\"]}]";
 
 static json_t *make_process(const char *script)
 {
@@ -97,16 +99,16 @@ static json_t *make_process(const char *script)
 
 static json_t *make_boot(const char *low, const char *high, const char *disk, const char *script)
 {
-    json_t *spec = json_pack(
-        "{s:s, s:{s:s}, s:s, s:o, s:o, s:{s:[{s:s}, {s:s}]}}", "ociVersion", "1.0.2", "root",
-        "path", "rootfs", "hostname", "guest", "process", make_process(script), "mounts",
-        json_loads(mounts_text, 0, NULL), "linux", "namespaces", "type", "mount", "type", "uts");
+    json_t *spec = json_pack("{s:s, s:{s:s}, s:s, s:o, s:o, s:{s:[{s:s}, {s:s}]}}", "ociVersion",
+                             "1.0.2", "root", "path", "rootfs", "hostname", "guest", "process",
+                             make_process(script), "mounts", json_loads(mounts_text, 0, NULL),
+                             "linux", "namespaces", "type", "mount", "type", "uts");
     json_t *files = json_pack("[{s:s, s:s}, {s:s, s:s, s:i, s:b}]", "path", "/etc/hosts", "content",
                               "127.0.0.1 localhost guest\n", "path", "/etc/secret", "content", "s",
                               "mode", 0400, "readonly", 1);
-    json_t *root = json_pack("{s:[{s:s, s:s}, {s:s, s:s}], s:{s:s, s:s}}", "layers", "device", low,
-                             "type", "ext4", "device", high, "type", "ext4", "disk", "device", disk,
-                             "type", "ext4");
+    json_t *root =
+        json_pack("{s:[{s:s, s:s}, {s:s, s:s}], s:{s:s, s:s}}", "layers", "device", low, "type",
+                  "ext4", "device", high, "type", "ext4", "disk", "device", disk, "type", "ext4");
     json_t *network =
         json_pack("{s:[{s:s, s:i, s:[s, s]}], s:[{s:s, s:s, s:s}]}", "interfaces", "name", "lo",
                   "mtu", 4000, "addresses", "10.9.8.7/24", "fd00::7/64", "routes", "destination",
@@ -260,8 +262,8 @@ static void session_ended(void *context, int status, int signal, const struct er
     session->loop.done = true;
 }
 
-static const struct agent_process_events session_events = {
-    session_started, session_output, session_drained, session_ended};
+static const struct agent_process_events session_events = {session_started, session_output,
+                                                           session_drained, session_ended};
 
 static int next_id;
 

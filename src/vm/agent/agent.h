@@ -53,7 +53,8 @@ json_t *agent_call(const struct agent_address *address, const char *request, jso
 
 struct agent_process;
 
-/* What happens to a process. Any may call the functions below; after ended() the process is gone. */
+/* What happens to a process. Any may call the functions below; after ended() the process is gone.
+ */
 struct agent_process_events {
     /* It runs, or is attached to again. pid is the one it has in the guest's own namespace. */
     void (*started)(void *context, pid_t pid);
@@ -77,8 +78,7 @@ struct agent_process_progress {
 /* Starts the guest's container: the process of its configuration, called "main". */
 struct agent_process *agent_process_start(struct loop *loop, const struct agent_address *address,
                                           int64_t timeout,
-                                          const struct agent_process_events *events,
-                                          void *context);
+                                          const struct agent_process_events *events, void *context);
 /* Starts another process in the container. id: a name of the caller's, unique in the guest.
  * process: an object `process` of the OCI runtime specification, whose user may be a "username"
  * ("name", "name:group" or numbers), to be looked up inside; taken. */
@@ -86,12 +86,10 @@ struct agent_process *agent_process_exec(struct loop *loop, const struct agent_a
                                          const char *id, json_t *process, int64_t timeout,
                                          const struct agent_process_events *events, void *context);
 /* Goes on with a process whose connection was lost. */
-struct agent_process *agent_process_attach(struct loop *loop, const struct agent_address *address,
-                                           const char *id,
-                                           const struct agent_process_progress *progress,
-                                           int64_t timeout,
-                                           const struct agent_process_events *events,
-                                           void *context);
+struct agent_process *
+agent_process_attach(struct loop *loop, const struct agent_address *address, const char *id,
+                     const struct agent_process_progress *progress, int64_t timeout,
+                     const struct agent_process_events *events, void *context);
 
 /* Takes as much of the input as there is room for: how many bytes. */
 size_t agent_process_write(struct agent_process *process, const void *bytes, size_t length);
@@ -111,7 +109,8 @@ void agent_process_release(struct agent_process *process);
 int agent_copy_out(const struct agent_address *address, const char *path, int fd, json_t **status,
                    int64_t timeout, struct error *err);
 /* Extracts the tar archive that fd has in the directory at path. options: "owner" {uid, gid} for
- * all that is extracted; or NULL. Taken. A directory is never replaced by a file, nor the reverse. */
+ * all that is extracted; or NULL. Taken. A directory is never replaced by a file, nor the reverse.
+ */
 int agent_copy_in(const struct agent_address *address, const char *path, json_t *options, int fd,
                   int64_t timeout, struct error *err);
 

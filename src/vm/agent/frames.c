@@ -146,7 +146,8 @@ void frames_pause(struct frames *frames, bool paused)
 
 /* ---- out ---- */
 
-/* What doesn't go now goes when there is room; that the connection is gone shows when it is read. */
+/* What doesn't go now goes when there is room; that the connection is gone shows when it is read.
+ */
 static void send_more(struct frames *frames)
 {
     while (frames->out_start < frames->out_length) {

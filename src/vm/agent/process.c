@@ -197,12 +197,11 @@ struct agent_process *agent_process_attach(struct loop *loop, const struct agent
                                            const char *id,
                                            const struct agent_process_progress *progress,
                                            int64_t timeout,
-                                           const struct agent_process_events *events,
-                                           void *context)
+                                           const struct agent_process_events *events, void *context)
 {
-    json_t *document = json_pack("{s:s, s:I, s:I}", "id", id, "output",
-                                 (json_int_t)progress->output, "errors",
-                                 (json_int_t)progress->errors);
+    json_t *document =
+        json_pack("{s:s, s:I, s:I}", "id", id, "output", (json_int_t)progress->output, "errors",
+                  (json_int_t)progress->errors);
     struct agent_process *process =
         begin(loop, address, "attach", document, timeout, events, context);
     process->outputs[0].received = process->outputs[0].consumed = progress->output;

@@ -1,6 +1,6 @@
-/* The sending end of a stream of a process: what is on its way and not yet consumed is kept, so that
- * it can be sent again on another connection. Both sides count a stream's bytes from its beginning,
- * so each can say how far it has got. */
+/* The sending end of a stream of a process: what is on its way and not yet consumed is kept, so
+ * that it can be sent again on another connection. Both sides count a stream's bytes from its
+ * beginning, so each can say how far it has got. */
 #ifndef HULL_VM_AGENT_STREAM_H
 #define HULL_VM_AGENT_STREAM_H
 

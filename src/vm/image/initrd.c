@@ -177,8 +177,8 @@ static char *make_key(const struct initrd_parts *parts, struct error *err)
     sha256(agent, length, sum);
     for (size_t i = 0; i < SHA256_SIZE; i++)
         sprintf(digits + 2 * i, "%02x", sum[i]);
-    scope_free char *key = memory_format("%d %s %s\n", FORMAT, digits,
-                                         parts->modules ? parts->modules : "none");
+    scope_free char *key =
+        memory_format("%d %s %s\n", FORMAT, digits, parts->modules ? parts->modules : "none");
     if (parts->modules && add_modules_to_key(&key, parts->modules, err) < 0)
         return NULL;
     sha256(key, strlen(key), sum);

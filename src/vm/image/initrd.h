@@ -1,6 +1,7 @@
-/* The initrd of a guest: the agent as /init, and the kernel modules that it needs until the container's
- * root is mounted and whenever it speaks with the host. It says nothing about a single VM, so all
- * that have the same kernel share it; what differs, the host tells the agent (docs/agent.md). */
+/* The initrd of a guest: the agent as /init, and the kernel modules that it needs until the
+ * container's root is mounted and whenever it speaks with the host. It says nothing about a single
+ * VM, so all that have the same kernel share it; what differs, the host tells the agent
+ * (docs/agent.md). */
 #ifndef HULL_VM_IMAGE_INITRD_H
 #define HULL_VM_IMAGE_INITRD_H
 
@@ -8,8 +9,8 @@
 
 struct initrd_parts {
     const char *agent;   /* path of hull-guest-init */
-    const char *modules; /* directory of the kernel's modules, /lib/modules/VERSION; NULL: everything
-                            is built in */
+    const char *modules; /* directory of the kernel's modules, /lib/modules/VERSION; NULL:
+                            everything is built in */
 };
 
 /* The path of the initrd below the directory cache, which is made if it is missing; the caller

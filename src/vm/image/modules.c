@@ -99,7 +99,7 @@ struct module *module_find(struct module_tree *tree, const char *name)
             high = middle;
     }
     return low < tree->count && strcmp(tree->modules[low].name, name) == 0 ? &tree->modules[low]
-                                                                          : NULL;
+                                                                           : NULL;
 }
 
 enum module_presence module_presence(struct module_tree *tree, const char *name)
