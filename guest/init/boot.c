@@ -56,7 +56,7 @@ static int prepare(struct guest *guest, const json_t *document, struct error *er
     const char *hostname = guest->config.hostname;
     if (hostname && sethostname(hostname, strlen(hostname)) < 0)
         return error_set(err, errno, "can't set the hostname '%s'", hostname);
-    if (disks_mount(json_object_get(document, "root"), err) < 0)
+    if (disks_mount(guest, json_object_get(document, "root"), err) < 0)
         return -1;
     return files_write(guest, json_object_get(document, "files"), err);
 }
@@ -84,6 +84,8 @@ int boot_take(struct guest *guest, json_t *document, struct error *err)
         return -1;
     }
     limit_processes(guest);
+    modules_forget(guest->modules);
+    guest->modules = -1;
     guest->is_booted = true;
     return 0;
 }

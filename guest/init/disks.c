@@ -29,8 +29,8 @@ static int await_device(const char *path, struct error *err)
     return S_ISBLK(status.st_mode) ? 0 : error_set(err, ENOTBLK, "the device %s", path);
 }
 
-static int mount_device(const json_t *disk, const char *target, unsigned long flags,
-                        struct error *err)
+static int mount_device(const struct guest *guest, const json_t *disk, const char *target,
+                        unsigned long flags, struct error *err)
 {
     const char *device = json_string_value(json_object_get(disk, "device"));
     const char *type = json_string_value(json_object_get(disk, "type"));
@@ -39,13 +39,15 @@ static int mount_device(const json_t *disk, const char *target, unsigned long fl
         return error_set(err, EINVAL, "a disk needs a device and a type");
     if (await_device(device, err) < 0)
         return -1;
+    scope_free char *condition = memory_format("fs:%s", type);
+    modules_load(guest->modules, condition);
     if (mount(device, target, type, flags, options) < 0)
         return error_set(err, errno, "can't mount %s, an %s, on %s", device, type, target);
     return 0;
 }
 
 /* Named by number, and relative: the names of all have to fit a page (mount(2)). */
-static char *mount_layers(const json_t *layers, struct error *err)
+static char *mount_layers(const struct guest *guest, const json_t *layers, struct error *err)
 {
     size_t count = json_array_size(layers);
     if (count == 0 || count > MAX_LAYERS) {
@@ -57,7 +59,7 @@ static char *mount_layers(const json_t *layers, struct error *err)
         char path[32];
         snprintf(path, sizeof path, GUEST_LAYERS "/%zu", i);
         mkdir(path, 0755);
-        if (mount_device(json_array_get(layers, i), path, MS_RDONLY, err) < 0) {
+        if (mount_device(guest, json_array_get(layers, i), path, MS_RDONLY, err) < 0) {
             error_wrap(err, "layer %zu", i);
             return NULL;
         }
@@ -67,11 +69,11 @@ static char *mount_layers(const json_t *layers, struct error *err)
     return scope_take_pointer(names);
 }
 
-static int mount_disk(const json_t *disk, struct error *err)
+static int mount_disk(const struct guest *guest, const json_t *disk, struct error *err)
 {
     static const char *const directories[] = {GUEST_DISK "/upper", GUEST_DISK "/work"};
     if (disk) {
-        if (mount_device(disk, GUEST_DISK, 0, err) < 0)
+        if (mount_device(guest, disk, GUEST_DISK, 0, err) < 0)
             return -1;
     } else if (mount("tmpfs", GUEST_DISK, "tmpfs", 0, "mode=755") < 0) {
         return error_set(err, errno, "can't mount a tmpfs for the container's files");
@@ -83,10 +85,10 @@ static int mount_disk(const json_t *disk, struct error *err)
     return 0;
 }
 
-int disks_mount(const json_t *root, struct error *err)
+int disks_mount(const struct guest *guest, const json_t *root, struct error *err)
 {
-    scope_free char *lower = mount_layers(json_object_get(root, "layers"), err);
-    if (!lower || mount_disk(json_object_get(root, "disk"), err) < 0)
+    scope_free char *lower = mount_layers(guest, json_object_get(root, "layers"), err);
+    if (!lower || mount_disk(guest, json_object_get(root, "disk"), err) < 0)
         return -1;
     scope_free char *options = memory_format(
         "lowerdir=%s,upperdir=" GUEST_DISK "/upper,workdir=" GUEST_DISK "/work", lower);

@@ -31,6 +31,7 @@ struct guest {
     bool is_machine;   /* process 1 of a machine, not of a test's namespaces */
     uint32_t port;     /* of vsock */
     int listener_fd;   /* a test's Unix socket, or -1 */
+    int modules;       /* directory of the initrd's modules, -1: none, or not needed any more */
     int cgroup;        /* directory of the container's cgroup, -1: none */
     const char *power; /* how the machine ends: "off" or "reset" */
 
@@ -57,10 +58,17 @@ void guest_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* /proc, /sys, /dev, cgroups; a root of our own. directory: where that root is mounted. */
 int machine_prepare(struct guest *guest, const char *directory, struct error *err);
-/* Inserts the modules named in modules/order of the initrd, in that order. */
-void modules_load(const char *directory);
+/* Inserts the initrd's modules that wait for the condition, or, where it is NULL, for none.
+ * directory: of the modules; -1: there are none. */
+void modules_load(int directory, const char *condition);
+/* Those for the devices that there are. */
+void modules_load_for_devices(int directory);
+/* Frees their memory, and closes. */
+void modules_forget(int directory);
 /* The value of name=value in the kernel's command line, or NULL; the caller frees. */
 char *machine_option(const char *name);
+/* Whether "quiet" is in it. */
+bool machine_is_quiet(void);
 /* Never returns. */
 _Noreturn void machine_end(const struct guest *guest, bool restart);
 
@@ -83,7 +91,7 @@ void connection_fail(struct connection *connection, const struct error *err);
 
 /* Makes everything ready for the container, as the host's document says. */
 int boot_take(struct guest *guest, json_t *document, struct error *err);
-int disks_mount(const struct json_t *root, struct error *err);
+int disks_mount(const struct guest *guest, const struct json_t *root, struct error *err);
 int disks_unmount(struct error *err);
 int network_configure(const struct json_t *network, struct error *err);
 int network_raise_loopback(struct error *err);

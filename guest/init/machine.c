@@ -1,4 +1,4 @@
-/* What a kernel needs before anything can run: file systems, a root, modules; and its end. */
+/* What a kernel needs before anything can run: file systems, a root; and its end. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/reboot.h>
@@ -61,16 +61,6 @@ static int make_root(bool is_machine, const char *directory, struct error *err)
     return 0;
 }
 
-/* Everything that the initrd brought is in memory that the container can have. */
-static void free_initrd(void)
-{
-    scope_closedir DIR *modules = opendir("/modules");
-    struct dirent *entry;
-    while (modules && (entry = readdir(modules)))
-        unlinkat(dirfd(modules), entry->d_name, 0);
-    unlink("/init");
-}
-
 /* The container's processes are in a cgroup of their own, so that they can be counted and limited
  * together; controllers are handed down to it. */
 static int make_cgroup(void)
@@ -94,19 +84,21 @@ static void open_console(void)
         close(fd);
 }
 
-static int prepare_machine(struct error *err)
+static int prepare_machine(struct guest *guest, struct error *err)
 {
     /* devtmpfs first, for the console; it is mounted again in the new root. */
     mkdir("/dev", 0755);
     mount("devtmpfs", "/dev", "devtmpfs", MS_NOSUID, "mode=755");
     open_console();
-    mkdir("/proc", 0555);
-    mount("proc", "/proc", "proc", MS_NOSUID, NULL);
-    modules_load("/modules");
+    mkdir("/sys", 0555);
+    mount("sysfs", "/sys", "sysfs", MS_NOSUID, NULL);
+    guest->modules = open("/modules", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    modules_load(guest->modules, NULL);
+    modules_load_for_devices(guest->modules);
     mkdir("/new", 0755);
     umount2("/dev", MNT_DETACH);
-    umount2("/proc", MNT_DETACH);
-    free_initrd();
+    umount2("/sys", MNT_DETACH);
+    unlink("/init"); /* memory that the container can have */
     return make_root(true, "/new", err);
 }
 
@@ -114,7 +106,7 @@ int machine_prepare(struct guest *guest, const char *directory, struct error *er
 {
     umask(022);
     if (guest->is_machine) {
-        if (prepare_machine(err) < 0)
+        if (prepare_machine(guest, err) < 0)
             return -1;
     } else {
         if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
@@ -145,6 +137,17 @@ char *machine_option(const char *name)
             return memory_copy_string(word + length + 1);
     }
     return NULL;
+}
+
+bool machine_is_quiet(void)
+{
+    scope_free char *line = file_read_all(AT_FDCWD, "/proc/cmdline", 65536, NULL, NULL);
+    char *rest = line, *word;
+    while (rest && (word = strsep(&rest, " \n"))) {
+        if (strcmp(word, "quiet") == 0)
+            return true;
+    }
+    return false;
 }
 
 /* A board that only has the reset line of a keyboard controller stops its machine by that. */

@@ -88,6 +88,9 @@ static int run(struct guest *guest, const char *directory, struct error *err)
     if (loop_open(&guest->loop, err) < 0 || watch_signals(guest, err) < 0 ||
         server_listen(guest, err) < 0)
         return -1;
+    /* For people who look on; it takes time, which `quiet` on the kernel's command line saves. */
+    if (guest->is_machine && !machine_is_quiet())
+        guest_log("version %s listens on port %u of vsock", HULL_VERSION, guest->port);
     loop_run(&guest->loop);
     return 0;
 }
@@ -116,7 +119,7 @@ static int listen_on(const char *path)
 
 static int run_test(const char *socket_path, const char *directory)
 {
-    struct guest guest = {.cgroup = -1, .port = AGENT_PORT, .power = "off"};
+    struct guest guest = {.cgroup = -1, .modules = -1, .port = AGENT_PORT, .power = "off"};
     guest.listener_fd = listen_on(socket_path);
     if (guest.listener_fd < 0) {
         guest_log("can't listen on %s: %s", socket_path, strerror(errno));
@@ -148,7 +151,11 @@ int main(int argc, char **argv)
         guest_log("this is process 1 of a virtual machine of hull's");
         return 2;
     }
-    struct guest guest = {
-        .is_machine = true, .listener_fd = -1, .cgroup = -1, .port = AGENT_PORT, .power = "off"};
+    struct guest guest = {.is_machine = true,
+                          .listener_fd = -1,
+                          .cgroup = -1,
+                          .modules = -1,
+                          .port = AGENT_PORT,
+                          .power = "off"};
     be_init(&guest, NULL);
 }

@@ -64,7 +64,7 @@ static void test_counts_what_is_used(void **state)
     assert_true(json_integer_value(json_object_get(stats, "memory")) > 0);
     assert_true(json_integer_value(json_object_get(stats, "memoryLimit")) > 0);
     assert_true(json_integer_value(json_object_get(stats, "cpu")) > 0);
-    assert_true(json_integer_value(json_object_get(stats, "pids")) >= 2);
+    assert_true(json_integer_value(json_object_get(stats, "pids")) >= 1);
     json_decref(stats);
 }
 

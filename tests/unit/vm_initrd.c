@@ -145,8 +145,8 @@ static void test_lists_what_a_guest_needs_in_order(void **state)
                               "modules/virtio_rng.ko\nmodules/order\n");
     scope_free char *order = output_of("cpio --quiet -i --to-stdout modules/order <%s", path);
     assert_string_equal(order, "virtio_ring.ko\nvirtio.ko\nvirtio_pci.ko\nvirtio_blk.ko\n"
-                               "v_sock.ko\nvmw_vsock_virtio_transport.ko\nerofs.ko\n"
-                               "virtio_rng.ko\n");
+                               "v_sock.ko\nvmw_vsock_virtio_transport.ko\nerofs.ko fs:erofs\n"
+                               "virtio_rng.ko virtio:4\n");
     scope_free char *agent = output_of("cpio --quiet -i --to-stdout init <%s", path);
     assert_string_equal(agent, "the agent");
     scope_free char *modes = output_of(

@@ -15,42 +15,45 @@
 #include "vm/image/cpio.h"
 #include "vm/image/modules.h"
 
-#define FORMAT 1 /* changed when what is made of the same parts changes */
+#define FORMAT 2 /* changed when what is made of the same parts changes */
 #define AGENT_LIMIT ((size_t)16 << 20)
 
 /* In this order. A guest can't do without one of each line with a purpose; the first of the line
- * decides where it stands. */
+ * decides where it stands. Inserting a module takes time, so most wait for a condition: a virtio
+ * device of that number (virtio 1.2, section 5), or a file system that is to be mounted. */
 static const struct need {
     const char *purpose; /* NULL: only taken where it is there */
     const char *names[3];
+    const char *conditions; /* any of them; NULL: always */
 } needs[] = {
-    {NULL, {"crc32c_generic"}}, /* what file systems ask the kernel's cryptography for by name */
-    {NULL, {"crc32c_intel"}},
-    {"a way to its devices", {"virtio_pci", "virtio_mmio"}},
-    {"disks", {"virtio_blk"}},
-    {"the agent", {"vmw_vsock_virtio_transport"}},
-    {"the image's layers", {"erofs", "squashfs"}},
-    {"the container's root", {"overlay"}},
-    {"writable disks", {"ext4"}},
-    {NULL, {"virtio_net"}},
-    {NULL, {"virtio_console"}},
-    {NULL, {"fuse"}},
-    {NULL, {"virtiofs"}},
-    {NULL, {"virtio_balloon"}},
-    {NULL, {"virtio_rng"}},
-    {NULL, {"virtio_mem"}},
-    {NULL, {"nd_pmem"}},
-    {NULL, {"virtio_pmem"}},
+    /* What file systems ask the kernel's cryptography for by name. */
+    {NULL, {"crc32c_generic", "crc32c_intel"}, "fs:ext4 fs:erofs"},
+    {"a way to its devices", {"virtio_pci", "virtio_mmio"}, NULL},
+    {"disks", {"virtio_blk"}, NULL},
+    {"the agent", {"vmw_vsock_virtio_transport"}, NULL},
+    {"the container's root", {"overlay"}, NULL},
+    {"the image's layers", {"erofs"}, "fs:erofs"},
+    {NULL, {"squashfs"}, "fs:squashfs"},
+    {"writable disks", {"ext4"}, "fs:ext4"},
+    {NULL, {"virtio_net"}, "virtio:1"},
+    {NULL, {"virtio_console"}, "virtio:3"},
+    {NULL, {"virtio_rng"}, "virtio:4"},
+    {NULL, {"virtio_balloon"}, "virtio:5"},
+    {NULL, {"virtio_mem"}, "virtio:24"},
+    {NULL, {"fuse", "virtiofs"}, "virtio:26"},
+    {NULL, {"nd_pmem", "virtio_pmem"}, "virtio:27"},
 };
+#define NEED_COUNT (sizeof needs / sizeof *needs)
 
-static int choose(struct module_tree *tree, const struct need *need, struct error *err)
+static int choose(struct module_tree *tree, unsigned int number, struct error *err)
 {
+    const struct need *need = &needs[number];
     bool found = false;
     for (size_t i = 0; i < 3 && need->names[i]; i++) {
         if (module_presence(tree, need->names[i]) == MODULE_ABSENT)
             continue;
         found = true;
-        if (module_choose(tree, need->names[i], err) < 0)
+        if (module_choose(tree, need->names[i], number, err) < 0)
             return -1;
     }
     if (found || !need->purpose)
@@ -64,8 +67,8 @@ static int choose(struct module_tree *tree, const struct need *need, struct erro
 
 static int choose_all(struct module_tree *tree, struct error *err)
 {
-    for (size_t i = 0; i < sizeof needs / sizeof *needs; i++) {
-        if (choose(tree, &needs[i], err) < 0)
+    for (unsigned int i = 0; i < NEED_COUNT; i++) {
+        if (choose(tree, i, err) < 0)
             return -1;
     }
     return 0;
@@ -73,18 +76,32 @@ static int choose_all(struct module_tree *tree, struct error *err)
 
 /* ---- writing ---- */
 
+/* "NAME.ko", and the conditions of all that need it, unless one of them always does. */
+static char *order_line(char *order, const struct module *module)
+{
+    scope_free char *conditions = memory_copy_string(""), *before = order;
+    bool always = false;
+    for (size_t i = 0; i < NEED_COUNT; i++) {
+        if (!(module->needs & UINT64_C(1) << i))
+            continue;
+        always = always || !needs[i].conditions;
+        scope_free char *so_far = conditions;
+        conditions = memory_format("%s %s", so_far, needs[i].conditions ? needs[i].conditions : "");
+    }
+    return memory_format("%s%s.ko%s\n", before, module->name, always ? "" : conditions);
+}
+
 static void add_modules(struct cpio *cpio, const struct module_tree *tree)
 {
-    scope_free char *order = memory_allocate(1, tree->chosen_count * 136 + 1);
-    char *end = order;
+    scope_free char *order = memory_copy_string("");
     cpio_add(cpio, "modules", S_IFDIR | 0755, 0, "", 0);
     for (size_t i = 0; i < tree->chosen_count; i++) {
         const struct module *module = tree->chosen[i];
         scope_free char *path = memory_format("modules/%s.ko", module->name);
         cpio_add(cpio, path, S_IFREG | 0644, 0, module->contents, module->length);
-        end = stpcpy(stpcpy(end, module->name), ".ko\n");
+        order = order_line(order, module);
     }
-    cpio_add(cpio, "modules/order", S_IFREG | 0644, 0, order, (size_t)(end - order));
+    cpio_add(cpio, "modules/order", S_IFREG | 0644, 0, order, strlen(order));
 }
 
 static int write_file(const char *path, const char *agent, size_t agent_length,
@@ -154,7 +171,7 @@ static int add_modules_to_key(char **key, const char *directory, struct error *e
         return -1;
     for (size_t i = 0; i < 3; i++)
         *key = add_file(*key, directory, indexes[i]);
-    for (size_t i = 0; i < sizeof needs / sizeof *needs; i++) {
+    for (size_t i = 0; i < NEED_COUNT; i++) {
         for (size_t j = 0; j < 3 && needs[i].names[j]; j++) {
             const struct module *module = module_find(&tree, needs[i].names[j]);
             if (module && !module->is_built_in)

@@ -108,10 +108,12 @@ enum module_presence module_presence(struct module_tree *tree, const char *name)
     return !module ? MODULE_ABSENT : module->is_built_in ? MODULE_BUILT_IN : MODULE_FILE;
 }
 
-static int choose(struct module_tree *tree, struct module *module, struct error *err);
+static int choose(struct module_tree *tree, struct module *module, uint64_t need,
+                  struct error *err);
 
 /* "a,b-c": each of them. What isn't there is none of ours to judge: the kernel will say. */
-static int choose_dependencies(struct module_tree *tree, struct module *module, struct error *err)
+static int choose_dependencies(struct module_tree *tree, struct module *module, uint64_t need,
+                               struct error *err)
 {
     const char *text;
     size_t length;
@@ -129,7 +131,7 @@ static int choose_dependencies(struct module_tree *tree, struct module *module, 
             if (!other)
                 return error_set(err, ENOENT, "module %s depends on %s, which %s doesn't have",
                                  module->name, name, tree->directory);
-            if (choose(tree, other, err) < 0)
+            if (choose(tree, other, need, err) < 0)
                 return -1;
         }
         text += count + (comma ? 1 : 0);
@@ -138,24 +140,24 @@ static int choose_dependencies(struct module_tree *tree, struct module *module, 
     return 0;
 }
 
-/* Depth first: no deeper than there are modules, as each is visited once. */
-static int choose(struct module_tree *tree, struct module *module, struct error *err)
+/* Depth first: no deeper than there are modules, as each is visited once for each need. */
+static int choose(struct module_tree *tree, struct module *module, uint64_t need, struct error *err)
 {
-    if (module->is_built_in || module->is_visited)
+    if (module->is_built_in || module->needs & need)
         return 0;
-    module->is_visited = true;
-    module->contents = module_read(tree->directory, module->path, &module->length, err);
-    if (!module->contents)
-        return -1;
-    int result = choose_dependencies(tree, module, err);
-    tree->chosen[tree->chosen_count++] = module;
-    module->is_chosen = true;
+    module->needs |= need;
+    bool is_new = !module->contents;
+    if (is_new)
+        module->contents = module_read(tree->directory, module->path, &module->length, err);
+    int result = module->contents ? choose_dependencies(tree, module, need, err) : -1;
+    if (is_new)
+        tree->chosen[tree->chosen_count++] = module;
     return result;
 }
 
-int module_choose(struct module_tree *tree, const char *name, struct error *err)
+int module_choose(struct module_tree *tree, const char *name, unsigned int need, struct error *err)
 {
     struct module *module = module_find(tree, name);
-    return module ? choose(tree, module, err)
+    return module ? choose(tree, module, UINT64_C(1) << need, err)
                   : error_set(err, ENOENT, "%s has no module %s", tree->directory, name);
 }

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/error.h"
 #include "base/memory.h"
@@ -17,7 +18,7 @@ struct module {
     const char *name; /* with '_' for '-', as the kernel has it */
     const char *path; /* below the directory */
     bool is_built_in;
-    bool is_visited, is_chosen;
+    uint64_t needs; /* bits of those who chose it */
     char *contents; /* of one that is chosen */
     size_t length;
 };
@@ -37,9 +38,9 @@ void module_tree_close(struct module_tree *tree);
 struct module *module_find(struct module_tree *tree, const char *name);
 enum module_presence module_presence(struct module_tree *tree, const char *name);
 
-/* Chooses the module and, before it, what it depends on; reads them. Nothing to do for one that is
- * built in. */
-int module_choose(struct module_tree *tree, const char *name, struct error *err);
+/* Chooses the module and, before it, what it depends on; reads them, and notes for all of them who
+ * needs them: bit number `need`. Nothing to do for one that is built in. */
+int module_choose(struct module_tree *tree, const char *name, unsigned int need, struct error *err);
 
 /* The bytes of a module's file, without compression (.gz, .xz, .zst); the caller frees. */
 char *module_read(const char *directory, const char *path, size_t *length, struct error *err);
