@@ -43,6 +43,8 @@ static void have_output(void *context, enum agent_stream_number stream, const ch
     size_t consumed = *held > listener->step * 256U ? (size_t)*held - listener->step * 256U : 0;
     *held -= consumed;
     agent_process_consumed(listener->process, stream, consumed);
+    /* Nobody reads the other end: what is queued stays bounded all the same. */
+    promise(frames_backlog(&listener->process->dial.frames) <= 2 * BACKLOG_LIMIT + 1024);
 }
 
 static void have_drained(void *context)

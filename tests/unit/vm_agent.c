@@ -398,7 +398,33 @@ static void test_damaged_archives_are_refused(void **state)
     assert_non_null(strstr(err.text, "/nowhere"));
 }
 
-/* ---- the end: the last test ---- */
+/* ---- the end: the last tests ---- */
+
+/* A restart takes no other machine. */
+static void test_the_container_starts_again(void **state)
+{
+    (void)state;
+    struct agent_process_progress progress = {.output = main_session.length[0]};
+    main_session.stop_after = 0;
+    main_session.process = agent_process_attach(&main_session.loop, &address, "main", &progress,
+                                                TIMEOUT, &session_events, &main_session);
+    json_decref(call("signal", json_pack("{s:i}", "signal", SIGKILL)));
+    session_run(&main_session);
+    assert_int_equal(main_session.status, 137);
+    assert_int_equal(main_session.signal, SIGKILL);
+    struct session session = {0};
+    exec_process(&session, make_process("true"));
+    assert_non_null(strstr(session.err.text, "isn't running"));
+    session_close(&session);
+    session_close(&main_session);
+    main_session = (struct session){.stop_after = strlen("ready\n")};
+    session_open(&main_session);
+    main_session.process =
+        agent_process_start(&main_session.loop, &address, TIMEOUT, &session_events, &main_session);
+    session_run(&main_session);
+    assert_string_equal(main_session.output[0], "ready\n");
+    expect("cat /which", "new\n", 0);
+}
 
 static void test_shuts_down_cleanly(void **state)
 {
@@ -442,6 +468,7 @@ int main(void)
         cmocka_unit_test(test_copies_trees_in_and_out),
         cmocka_unit_test(test_stays_in_the_container),
         cmocka_unit_test(test_damaged_archives_are_refused),
+        cmocka_unit_test(test_the_container_starts_again),
         cmocka_unit_test(test_shuts_down_cleanly),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -7,6 +7,8 @@
 #include "vm/agent/dial.h"
 #include "vm/agent/stream.h"
 
+#define BACKLOG_LIMIT 65536
+
 struct agent_process {
     struct dial dial;
     const struct agent_process_events *events;
@@ -16,7 +18,7 @@ struct agent_process {
     bool has_started;
     struct stream input;
     struct {
-        uint64_t received, consumed;
+        uint64_t received, consumed, granted; /* granted: consumed, and the guest knows */
         bool closed;
     } outputs[2];
 };
@@ -154,9 +156,24 @@ static void failed(struct dial *dial, const struct error *err)
     finish(process, 0, 0, err, process->has_started);
 }
 
+/* Tells the guest how much is consumed. One that sends and doesn't read would make us queue this
+ * for ever: what can't be sent now is told later, in one. */
+static void grant_output(struct agent_process *process)
+{
+    for (int i = 0; i < 2; i++) {
+        uint64_t more = process->outputs[i].consumed - process->outputs[i].granted;
+        struct agent_window window = {(uint32_t)(AGENT_STREAM_STDOUT + i), (uint32_t)more};
+        if (more == 0 || frames_backlog(&process->dial.frames) > BACKLOG_LIMIT)
+            continue;
+        process->outputs[i].granted += window.bytes;
+        frames_send(&process->dial.frames, AGENT_WINDOW, &window, sizeof window);
+    }
+}
+
 static void have_sent(struct frames *frames)
 {
     struct agent_process *process = loop_owner(frames, struct agent_process, dial.frames);
+    grant_output(process);
     stream_send(&process->input, frames, AGENT_STDIN);
 }
 
@@ -204,8 +221,10 @@ struct agent_process *agent_process_attach(struct loop *loop, const struct agent
                   (json_int_t)progress->errors);
     struct agent_process *process =
         begin(loop, address, "attach", document, timeout, events, context);
-    process->outputs[0].received = process->outputs[0].consumed = progress->output;
-    process->outputs[1].received = process->outputs[1].consumed = progress->errors;
+    process->outputs[0].received = process->outputs[0].consumed = process->outputs[0].granted =
+        progress->output;
+    process->outputs[1].received = process->outputs[1].consumed = process->outputs[1].granted =
+        progress->errors;
     return process;
 }
 
@@ -228,12 +247,8 @@ void agent_process_close_input(struct agent_process *process)
 void agent_process_consumed(struct agent_process *process, enum agent_stream_number stream,
                             size_t bytes)
 {
-    int index = stream - AGENT_STREAM_STDOUT;
-    struct agent_window window = {(uint32_t)stream, (uint32_t)bytes};
-    if (bytes == 0)
-        return;
-    process->outputs[index].consumed += bytes;
-    frames_send(&process->dial.frames, AGENT_WINDOW, &window, sizeof window);
+    process->outputs[stream - AGENT_STREAM_STDOUT].consumed += bytes;
+    grant_output(process);
 }
 
 void agent_process_resize(struct agent_process *process, uint16_t rows, uint16_t columns)
