@@ -9,7 +9,7 @@
 #include "base/scope.h"
 #include "vm/image/tool.h"
 
-#define BLOCK_SIZE 4096
+#define YEAR_9999 "253402300799"
 #define NAME_DIGITS 24 /* of a layer's name */
 
 /* A UUID of the layer's name, as text (RFC 9562, section 5.8: version 8 is for what one makes up).
@@ -52,18 +52,19 @@ static int check_room(const char *file, int64_t size, struct error *err)
     return 0;
 }
 
-/* Times are the files' own; only the superblock has none, so that the same layer makes the same
- * bytes. Not compressed: what is read of it is shared by all guests in the host's page cache, and a
- * guest has less time than the host has room. */
+/* Times are the files' own; only the superblock's is fixed, so that the same layer makes the same
+ * bytes: files younger than that would get it as theirs. Not compressed: what is read of it is
+ * shared by all guests in the host's page cache, and a guest has less time than the host has room.
+ */
 static int make_erofs(const char *name, const char *directory, int64_t size, const char *file,
                       struct error *err)
 {
     char uuid[37];
     make_uuid(name, uuid);
-    const char *const argv[] = {"mkfs.erofs", "-T0",     "--preserve-mtime", "-U", uuid,
-                                "--quiet",    file,      directory,          NULL};
-    if (check_room(file, size, err) < 0 ||
-        tool_run(&(struct tool){.argv = argv, .package = "erofs-utils"}, err) < 0)
+    const char *const argv[] = {"mkfs.erofs", "-U", uuid, "--quiet", file, directory, NULL};
+    const struct tool tool = {
+        .argv = argv, .package = "erofs-utils", .variable = "SOURCE_DATE_EPOCH=" YEAR_9999};
+    if (check_room(file, size, err) < 0 || tool_run(&tool, err) < 0)
         return error_wrap(err, "can't make a disk of layer %s", name);
     return 0;
 }

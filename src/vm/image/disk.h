@@ -12,7 +12,8 @@
 #include "image/image.h"
 #include "vm/image/disk_layout.h"
 
-#define DISK_WRITABLE_DEFAULT (10ll << 30) /* bytes that a guest may write; what it does takes room */
+#define DISK_WRITABLE_DEFAULT                                                                      \
+    (10ll << 30) /* bytes that a guest may write; what it does takes room */
 #define DISK_WRITABLE_MINIMUM (16ll << 20)
 #define DISK_WRITABLE_MAXIMUM (16ll << 40) /* of a file on ext4 */
 

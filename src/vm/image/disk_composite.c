@@ -96,8 +96,7 @@ struct disk_segment disk_composite_find(const struct disk_composite *composite, 
     if (offset >= composite->size)
         return segment;
     size_t index = skip_pieces(composite, offset);
-    const struct piece *piece =
-        index < composite->count ? &composite->pieces[index] : NULL;
+    const struct piece *piece = index < composite->count ? &composite->pieces[index] : NULL;
     uint64_t end = composite->size;
     if (piece && offset < piece->offset) {
         end = piece->offset; /* zeros up to it */
@@ -122,8 +121,8 @@ static int read_segment(const struct disk_segment *segment, unsigned char *to, s
         return 0;
     }
     for (size_t done = 0; done < segment->length;) {
-        ssize_t count = pread(segment->fd, to + done, segment->length - done,
-                              segment->offset + (off_t)done);
+        ssize_t count =
+            pread(segment->fd, to + done, segment->length - done, segment->offset + (off_t)done);
         if (count < 0 && errno == EINTR)
             continue;
         if (count <= 0)

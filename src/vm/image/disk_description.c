@@ -50,11 +50,10 @@ json_t *disk_layout_describe(const struct disk_layout *layout)
     for (size_t i = 0; i < layout->count; i++) {
         const struct disk_extent *extent = &layout->extents[i];
         char *digits = extent->path ? NULL : to_digits(extent->bytes, extent->length);
-        json_array_append_new(extents,
-                              json_pack("{s:I, s:I, s:s}", "offset", (json_int_t)extent->offset,
-                                        "length", (json_int_t)extent->length,
-                                        extent->path ? "path" : "bytes",
-                                        extent->path ? extent->path : digits));
+        json_array_append_new(
+            extents, json_pack("{s:I, s:I, s:s}", "offset", (json_int_t)extent->offset, "length",
+                               (json_int_t)extent->length, extent->path ? "path" : "bytes",
+                               extent->path ? extent->path : digits));
         free(digits);
     }
     return json_pack("{s:I, s:o}", "size", (json_int_t)layout->size, "extents", extents);
@@ -82,7 +81,8 @@ static int parse_extent(struct disk_layout *layout, const json_t *description, s
     if (path && *path != '/')
         return error_set(err, 0, "extent %zu: '%.200s' isn't an absolute path", layout->count,
                          path);
-    if (bytes && (extent->length > BYTES_MAX || !(extent->bytes = from_digits(bytes, extent->length))))
+    if (bytes &&
+        (extent->length > BYTES_MAX || !(extent->bytes = from_digits(bytes, extent->length))))
         return error_set(err, 0, "extent %zu: these aren't its bytes in hexadecimal digits",
                          layout->count);
     extent->path = path ? memory_copy_string(path) : NULL;

@@ -23,7 +23,8 @@ extern char **environ;
 static char *make_path(void)
 {
     const char *path = getenv("PATH");
-    return path && *path ? memory_format("PATH=%s:" PLACES, path) : memory_copy_string("PATH=" PLACES);
+    return path && *path ? memory_format("PATH=%s:" PLACES, path)
+                         : memory_copy_string("PATH=" PLACES);
 }
 
 /* The caller frees; NULL: it isn't there. */
@@ -48,24 +49,25 @@ bool tool_exists(const char *program)
 }
 
 /* The present one, but for PATH, and for texts in the language that is read here. */
-static char **make_environment(char *path)
+static char **make_environment(char *path, const char *variable)
 {
     size_t count = 0, kept = 0;
     while (environ[count])
         count++;
-    char **environment = memory_allocate(count + 3, sizeof *environment);
+    char **environment = memory_allocate(count + 4, sizeof *environment);
     for (size_t i = 0; i < count; i++)
         if (strncmp(environ[i], "PATH=", 5) != 0 && strncmp(environ[i], "LC_ALL=", 7) != 0)
             environment[kept++] = environ[i];
     environment[kept++] = path;
-    environment[kept] = "LC_ALL=C";
+    environment[kept++] = "LC_ALL=C";
+    environment[kept] = (char *)variable;
     return environment;
 }
 
 static int spawn(const struct tool *tool, const char *file, int output, int errors, pid_t *child)
 {
     scope_free char *path = make_path();
-    scope_free char **environment = make_environment(path);
+    scope_free char **environment = make_environment(path, tool->variable);
     posix_spawn_file_actions_t actions;
     int code = posix_spawn_file_actions_init(&actions);
     if (code)

@@ -11,6 +11,7 @@ struct tool {
     const char *const *argv; /* argv[0] is looked for in PATH and where administrators' programs
                                 are; ends with NULL */
     const char *package;     /* to install where it is missing */
+    const char *variable;    /* "NAME=VALUE" for its environment; NULL: none */
     const char *directory;   /* to run it in; NULL: the present one */
     char **output;           /* unless NULL: what it printed, at most 1 MiB; the caller frees */
 };
