@@ -54,8 +54,8 @@ make_modules() { # VERSION
     [ ! -e "$root/kernels/bare/vmlinuz" ]
     equals $'6.1.7-gzip 6.1.7-gzip *\n6.1.7-lz4 6.1.7-lz4 \n6.1.7-none 6.1.7-none \n6.1.7-xz 6.1.7-xz \n6.1.7-zstd 6.1.7-zstd \nbare 6.1.7-elf ' "$(kernels)"
     # Larger than any block that is read at a time.
-    make_kernel large 6.1.7-large lz4 $((20 << 20))
-    make_kernel expected 6.1.7-large elf $((20 << 20))
+    make_kernel large 6.1.7-large lz4 $((9 << 20))
+    make_kernel expected 6.1.7-large elf $((9 << 20))
     hull kernel pull --file large
     cmp expected "$root/kernels/6.1.7-large/vmlinux"
 }
@@ -93,13 +93,14 @@ make_modules() { # VERSION
     run chosen host
     failed_with 1 "vmlinuz-6.1.10 has no modules in /lib/modules/6.1.10"
     make_modules 6.1.10
+    mkdir -p upper work
+    mv modules upper
     in_host() {
         unshare --mount bash -euc 'mount --bind boot /boot
-            mount -t tmpfs modules /mnt && mkdir /mnt/modules && cp -a modules/. /mnt/modules/
-            mkdir -p /lib/modules 2>/dev/null; mount --bind /mnt/modules /lib/modules
+            lib=$(readlink -f /lib)
+            mount -t overlay -o "lowerdir=$lib,upperdir=upper,workdir=work" lib "$lib"
             "$@"' - "$@"
     }
-    [ -d /lib/modules ] || skip 'no /lib/modules to mount on'
     equals "host 6.1.10 /boot/vmlinuz-6.1.10 - /lib/modules/6.1.10" \
         "$(in_host "$HULL_VM_DISK_CLIENT" kernel "$root")"
     equals 'host 6.1.10 *' "$(in_host "$HULL" --root "$root" kernel ls --format '{{.Name}} {{.Version}} {{.Default}}')"
@@ -146,7 +147,7 @@ make_modules() { # VERSION
 @test "what isn't a kernel changes nothing" {
     make_kernel good 6.1.0 gzip
     hull kernel pull --file good k
-    before=$(find "$root/kernels" -printf '%p %s %T@\n' | sort)
+    before=$(find "$root/kernels" -mindepth 1 -printf '%p %s %T@\n' | sort)
     head -c 2700 good >short
     run hull kernel pull --file short k
     failed_with 1 "short is damaged: its compressed kernel isn't within the file"
@@ -157,7 +158,7 @@ make_modules() { # VERSION
     run hull kernel pull --file zeros k
     failed_with 1 "neither a bzImage nor an ELF file"
     run hull kernel pull --file /bin/sh k
-    [ "$status" = 1 ] || equals 0 "$status"
+    failed_with 1 "/bin/sh isn't a kernel for x86-64: it is a program"
     truncate --size 300M huge
     run hull kernel pull --file huge k
     failed_with 1 "isn't a file of at most"
@@ -169,7 +170,7 @@ make_modules() { # VERSION
         run hull kernel pull --file good -- "$name"
         failed_with 1 "a kernel can't be called '$name'"
     done
-    equals "$before" "$(find "$root/kernels" -printf '%p %s %T@\n' | sort)"
+    equals "$before" "$(find "$root/kernels" -mindepth 1 -printf '%p %s %T@\n' | sort)"
 }
 
 @test "one of the same name is replaced, whole" {

@@ -278,6 +278,7 @@ static const struct {
     {offsetof(Elf64_Ehdr, e_phoff), 8, UINT64_MAX - 55},
     {offsetof(Elf64_Ehdr, e_phoff), 8, 99999},
     {64 + offsetof(Elf64_Phdr, p_type), 4, PT_NOTE},
+    {64 + offsetof(Elf64_Phdr, p_type), 4, PT_INTERP},
     {64 + offsetof(Elf64_Phdr, p_offset), 8, UINT64_MAX},
     {64 + offsetof(Elf64_Phdr, p_offset), 8, 100001},
     {64 + offsetof(Elf64_Phdr, p_filesz), 8, UINT64_MAX - 4095},

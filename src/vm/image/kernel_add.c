@@ -118,6 +118,21 @@ static int64_t measure(const char *path)
     return size;
 }
 
+/* Everything is on the disk before the kernel has its name. Modules are hundreds of files; without
+ * them there is no reason to wait for what others have written to the same disk. */
+static int synchronise(const struct kernel_staging *staging, struct error *err)
+{
+    static const char *const files[] = {"kernel.json", "vmlinux", "vmlinuz", "config"};
+    if (faccessat(staging->fd, "lib", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+        return syncfs(staging->fd) < 0 ? error_set(err, errno, "can't write to the disk") : 0;
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        scope_close int fd = openat(staging->fd, files[i], O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        if (fd >= 0 && fsync(fd) < 0)
+            return error_set(err, errno, "can't write %s/%s to the disk", staging->path, files[i]);
+    }
+    return fsync(staging->fd) < 0 ? error_set(err, errno, "can't write to the disk") : 0;
+}
+
 static int describe(const struct kernel_staging *staging, const char *version, const char *source,
                     struct error *err)
 {
@@ -129,9 +144,9 @@ static int describe(const struct kernel_staging *staging, const char *version, c
         return error_set(err, 0, "'%s' isn't UTF-8", source);
     scope_close int fd =
         openat(staging->fd, "kernel.json", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-    if (fd < 0 || file_write_all(fd, text, strlen(text)) < 0 || syncfs(fd) < 0)
+    if (fd < 0 || file_write_all(fd, text, strlen(text)) < 0)
         return error_set(err, errno, "can't write %s/kernel.json", staging->path);
-    return 0;
+    return synchronise(staging, err);
 }
 
 /* A kernel of this name changes places with the staging directory, and is removed with it. */

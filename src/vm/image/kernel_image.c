@@ -101,6 +101,8 @@ static int check_segments(int fd, const char *name, const Elf64_Ehdr *header, ui
         Elf64_Phdr segment;
         if (!read_at(fd, &segment, sizeof segment, header->e_phoff + i * sizeof segment))
             return refuse_elf(name, "its program headers are cut off", err);
+        if (segment.p_type == PT_INTERP)
+            return refuse_elf(name, "it is a program", err);
         if (segment.p_type != PT_LOAD)
             continue;
         if (segment.p_offset > size || segment.p_filesz > size - segment.p_offset ||
