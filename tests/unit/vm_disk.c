@@ -195,8 +195,8 @@ static void test_bad_descriptions(void **state)
         "{'size': 512, 'extents': [{'offset': 0, 'length': 513, 'path': '/x'}]}",
         "{'size': 512, 'extents': [{'offset': 1, 'length': 9223372036854775807, 'path': '/x'}]}",
         "{'size': 512, 'extents': [{'offset': 0.5, 'length': 1, 'path': '/x'}]}",
-        "{'size': 512, 'extents': [{'offset': 8, 'length': 8, 'path': '/x'},"
-        " {'offset': 15, 'length': 1, 'path': '/y'}]}",
+        ("{'size': 512, 'extents': [{'offset': 8, 'length': 8, 'path': '/x'},"
+         " {'offset': 15, 'length': 1, 'path': '/y'}]}"),
         "{'size': 1048576, 'extents': [{'offset': 0, 'length': 65537, 'bytes': '00'}]}",
     };
     (void)state;

@@ -52,6 +52,14 @@ static int check_room(const char *file, int64_t size, struct error *err)
     return 0;
 }
 
+/* Version 1.5 cuts the last byte off names of 255 bytes, and then doesn't find the file. */
+static const char *explain(const struct error *err)
+{
+    return err && strstr(err->text, "[Error 2]")
+               ? " (it may have names of 255 bytes, which mkfs.erofs 1.5 can't read)"
+               : "";
+}
+
 /* Times are the files' own; only the superblock's is fixed, so that the same layer makes the same
  * bytes: files younger than that would get it as theirs. Not compressed: what is read of it is
  * shared by all guests in the host's page cache, and a guest has less time than the host has room.
@@ -64,8 +72,10 @@ static int make_erofs(const char *name, const char *directory, int64_t size, con
     const char *const argv[] = {"mkfs.erofs", "-U", uuid, "--quiet", file, directory, NULL};
     const struct tool tool = {
         .argv = argv, .package = "erofs-utils", .variable = "SOURCE_DATE_EPOCH=" YEAR_9999};
-    if (check_room(file, size, err) < 0 || tool_run(&tool, err) < 0)
+    if (check_room(file, size, err) < 0)
         return error_wrap(err, "can't make a disk of layer %s", name);
+    if (tool_run(&tool, err) < 0)
+        return error_wrap(err, "can't make a disk of layer %s%s", name, explain(err));
     return 0;
 }
 

@@ -42,7 +42,7 @@ void kernel_list_release(struct kernel_list *list)
 int kernel_open_store(const char *root, struct error *err)
 {
     scope_free char *path = memory_format("%s/kernels", root);
-    if (file_make_directories(path, 0755, err) < 0)
+    if (file_make_directories(path, 0700, err) < 0)
         return -1;
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return fd < 0 ? error_set(err, errno, "can't open %s", path) : fd;
