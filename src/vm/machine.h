@@ -47,8 +47,8 @@ struct machine {
     struct engine *engine;
     struct guest_memory memory;
     struct bus ports, registers;
-    pthread_mutex_t lock;
-    struct loop loop;
+    struct loop *loop;     /* who opened the machine's, with the lock that all share */
+    pthread_mutex_t *lock; /* the loop's */
 
     struct machine_vcpu vcpus[ENGINE_VCPUS_MAX];
     unsigned vcpu_count, parked;
@@ -69,11 +69,13 @@ struct machine {
     unsigned device_count;
     struct pci_bus *pci;                                       /* NULL: none */
     void (*boot_event)(struct machine *machine, uint8_t code); /* of the boot timer; or NULL */
+    void *owner;                                               /* whose boot_event() it is */
 };
 
-/* Makes the memory and the board, with what every machine has. open_engine makes the engine that is
- * to be used. The loop's thread holds machine->lock from here on. */
-int machine_open(struct machine *machine, const struct machine_options *options,
+/* Makes the memory and the board, with what every machine has. The loop is shared (loop_share()),
+ * and the caller, its thread, holds its lock; so for all functions here. open_engine makes the
+ * engine that is to be used. */
+int machine_open(struct machine *machine, const struct machine_options *options, struct loop *loop,
                  struct engine *(*open_engine)(const struct engine_options *options,
                                                struct engine_board *board, struct error *err),
                  struct error *err);
@@ -86,9 +88,7 @@ int machine_start(struct machine *machine, struct error *err);
 /* Stops all processors between two instructions, and lets them go on. */
 int machine_pause(struct machine *machine, struct error *err);
 int machine_resume(struct machine *machine, struct error *err);
-/* Turns the loop until the machine has ended; returns how. */
-enum machine_end machine_run(struct machine *machine);
-/* Makes machine_run() return. Under the lock. */
+/* Ends the machine, from any thread: the loop is done then. */
 void machine_stop(struct machine *machine, enum machine_end end);
 void machine_close(struct machine *machine);
 

@@ -97,7 +97,7 @@ static int agree_number(void *context, uint32_t number, struct error *err)
 static int agree_statistics(void *context, struct balloon_statistics *out, struct error *err)
 {
     (void)context, (void)err;
-    *out = (struct balloon_statistics){.reported = UINT32_MAX};
+    *out = (struct balloon_statistics){.guest.present = UINT32_MAX};
     return 0;
 }
 

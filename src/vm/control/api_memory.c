@@ -79,9 +79,9 @@ static int get_statistics(struct api_call *call)
                   (json_int_t)(statistics.actual_pages >> 8));
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         /* The guest may claim anything; JSON's numbers here end at 2^63. */
-        if (statistics.reported & 1u << i)
+        if (statistics.guest.present & 1u << i)
             json_object_set_new(call->result, names[i],
-                                json_integer((json_int_t)(statistics.values[i] & INT64_MAX)));
+                                json_integer((json_int_t)(statistics.guest.value[i] & INT64_MAX)));
     }
     return 0;
 }

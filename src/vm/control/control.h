@@ -18,6 +18,7 @@
 #include "vm/control/metadata.h"
 #include "vm/control/metrics.h"
 #include "vm/control/settings.h"
+#include "vm/device/virtio_balloon.h"
 
 /* The release of Firecracker whose API this is. */
 #define CONTROL_API_VERSION "1.16.1"
@@ -25,30 +26,8 @@
 enum vm_state { VM_NOT_STARTED, VM_RUNNING, VM_PAUSED };
 
 struct balloon_statistics {
-    uint64_t target_pages, actual_pages; /* of 4 KiB */
-    /* What the guest reports; an entry counts only with its bit in `reported`. */
-    uint32_t reported;
-    uint64_t values[16];
-};
-
-/* The order of values[], and the names the API gives them: virtio's tags (1.3, 5.5.6.4). */
-enum balloon_statistic {
-    BALLOON_SWAP_IN,
-    BALLOON_SWAP_OUT,
-    BALLOON_MAJOR_FAULTS,
-    BALLOON_MINOR_FAULTS,
-    BALLOON_FREE_MEMORY,
-    BALLOON_TOTAL_MEMORY,
-    BALLOON_AVAILABLE_MEMORY,
-    BALLOON_DISK_CACHES,
-    BALLOON_HUGETLB_ALLOCATIONS,
-    BALLOON_HUGETLB_FAILURES,
-    BALLOON_OOM_KILL,
-    BALLOON_ALLOC_STALL,
-    BALLOON_ASYNC_SCAN,
-    BALLOON_DIRECT_SCAN,
-    BALLOON_ASYNC_RECLAIM,
-    BALLOON_DIRECT_RECLAIM,
+    uint64_t target_pages, actual_pages;    /* of 4 KiB */
+    struct virtio_balloon_statistics guest; /* what the guest reports */
 };
 
 struct balloon_hinting {
