@@ -31,6 +31,9 @@ struct machine_options {
     uint64_t memory; /* bytes; a multiple of 2 MiB */
     bool shared_memory, huge_pages, smt;
     int serial_output, serial_input; /* or -1 */
+    /* Changes what the guest's processors say they are; may be NULL. */
+    void (*change_cpuid)(const void *context, struct cpuid *cpuid);
+    const void *context;
     bool has_pci;                    /* devices are on a PCI bus, instead of virtio-mmio */
 };
 
