@@ -261,7 +261,9 @@ static void fixture_begin(struct fixture *fixture, bool pci, size_t body_limit,
     struct logger_settings logger = {.path = (char *)(uintptr_t) "log",
                                      .level_given = true,
                                      .level = LOG_LEVEL_INFO,
+                                     .show_level_given = true,
                                      .show_level = true,
+                                     .show_origin_given = true,
                                      .show_origin = true};
     assert_int_equal(log_configure(&logger, &err), 0);
     fixture->control = control_create(&fixture->loop, &options, &fake_operations, fixture);

@@ -72,8 +72,9 @@ static void test_all_flags(void **state)
     assert_true(options.engine == VM_ENGINE_KVM && options.pci);
     vm_options_release(&options);
     assert_int_equal(read_words(&options, more, &err), 0);
-    assert_true(options.logger.given && options.logger.level_given && options.logger.show_level &&
-                !options.logger.show_origin && options.logger.level == LOG_LEVEL_WARNING);
+    assert_true(options.logger.given && options.logger.level_given &&
+                options.logger.show_level_given && !options.logger.show_origin_given &&
+                options.logger.level == LOG_LEVEL_WARNING);
     assert_string_equal(options.logger.module, "vm/device/");
     assert_true(options.body_limit == 100 && options.metadata_limit == 100);
     assert_true(options.boot_timer && !options.seccomp);
