@@ -252,7 +252,9 @@ static int read_options(struct vm_options *options, struct error *err)
 static char **with_verb(struct arena *arena, int argc, char **argv, int *count)
 {
     char **all = arena_allocate(arena, (size_t)argc + 2, sizeof *all);
-    bool is_named = argc > 1 && argv[1][0] != '-';
+    /* --version is the program's, not the verb's. */
+    bool is_named = argc > 1 && (argv[1][0] != '-' || strcmp(argv[1], "--version") == 0 ||
+                                 strcmp(argv[1], "-v") == 0);
     int at = 0;
     all[at++] = argc > 0 ? argv[0] : (char *)(uintptr_t)vm_options_program.name;
     if (!is_named)
