@@ -261,7 +261,9 @@ static void fixture_begin(struct fixture *fixture, bool pci, size_t body_limit,
     struct logger_settings logger = {.path = (char *)(uintptr_t) "log",
                                      .level_given = true,
                                      .level = LOG_LEVEL_INFO,
+                                     .show_level_given = true,
                                      .show_level = true,
+                                     .show_origin_given = true,
                                      .show_origin = true};
     assert_int_equal(log_configure(&logger, &err), 0);
     fixture->control = control_create(&fixture->loop, &options, &fake_operations, fixture);
@@ -384,5 +386,56 @@ static inline void expect_same(struct fixture *fixture, const char *path, const 
 
 #define EXPECT_ALL(fixture, exchanges)                                                             \
     expect_all(fixture, exchanges, sizeof(exchanges) / sizeof *(exchanges))
+
+/* ---- what most tests begin with ---- */
+
+#define TOO_EARLY "The requested operation is not supported before starting the microVM."
+#define TOO_LATE "The requested operation is not supported after starting the microVM."
+#define DESERIALIZING "An error occurred when deserializing the json body of a request: "
+
+static inline int begin(void **state)
+{
+    struct fixture *fixture = memory_allocate(1, sizeof *fixture);
+    fixture_begin(fixture, false, 51200, 51200);
+    *state = fixture;
+    return 0;
+}
+
+static inline int begin_pci(void **state)
+{
+    struct fixture *fixture = memory_allocate(1, sizeof *fixture);
+    fixture_begin(fixture, true, 51200, 51200);
+    *state = fixture;
+    return 0;
+}
+
+static inline int begin_small(void **state)
+{
+    struct fixture *fixture = memory_allocate(1, sizeof *fixture);
+    fixture_begin(fixture, false, 250, 100);
+    *state = fixture;
+    return 0;
+}
+
+static inline int begin_large(void **state)
+{
+    struct fixture *fixture = memory_allocate(1, sizeof *fixture);
+    fixture_begin(fixture, false, 2 << 20, 2 << 20);
+    *state = fixture;
+    return 0;
+}
+
+static inline int end(void **state)
+{
+    fixture_end(*state);
+    free(*state);
+    return 0;
+}
+
+static inline void start(struct fixture *fixture)
+{
+    expect(fixture, "PUT", "/boot-source", "{\"kernel_image_path\":\"kernel\"}", 204, NULL);
+    expect(fixture, "PUT", "/actions", "{\"action_type\":\"InstanceStart\"}", 204, NULL);
+}
 
 #endif

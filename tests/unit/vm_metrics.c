@@ -278,7 +278,12 @@ static void test_log(void **state)
     assert_null(strstr(log_text(), "wanted"));
     assert_null(strstr(log_text(), "WARN"));
     /* What isn't said again stays: the level and the file. */
-    settings = (struct logger_settings){.show_level = true, .show_origin = true};
+    settings = (struct logger_settings){.show_level_given = true,
+                                        .show_level = true,
+                                        .show_origin_given = true,
+                                        .show_origin = true};
+    assert_int_equal(log_configure(&settings, &err), 0);
+    settings = (struct logger_settings){0};
     assert_int_equal(log_configure(&settings, &err), 0);
     log_message(LOG_LEVEL_ERROR, "../../src/vm/device/block.c", 77, "broken");
     log_message(LOG_LEVEL_INFO, "../../src/vm/device/block.c", 78, "not wanted");

@@ -3,7 +3,10 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -72,8 +75,9 @@ static void test_all_flags(void **state)
     assert_true(options.engine == VM_ENGINE_KVM && options.pci);
     vm_options_release(&options);
     assert_int_equal(read_words(&options, more, &err), 0);
-    assert_true(options.logger.given && options.logger.level_given && options.logger.show_level &&
-                !options.logger.show_origin && options.logger.level == LOG_LEVEL_WARNING);
+    assert_true(options.logger.given && options.logger.level_given &&
+                options.logger.show_level_given && !options.logger.show_origin_given &&
+                options.logger.level == LOG_LEVEL_WARNING);
     assert_string_equal(options.logger.module, "vm/device/");
     assert_true(options.body_limit == 100 && options.metadata_limit == 100);
     assert_true(options.boot_timer && !options.seccomp);
@@ -108,12 +112,43 @@ static void test_errors(void **state)
     expect_error("run now", "unexpected argument 'now'");
 }
 
+/* What is asked for is printed, and the program is to end. */
+static void test_help_and_version(void **state)
+{
+    static const struct {
+        const char *line, *output;
+    } cases[] = {{"--version", "(API of Firecracker 1.16.1)"},
+                 {"--help", "--api-sock PATH"},
+                 {"run --help", "--mmds-size-limit BYTES"},
+                 {"help", "Usage: hull-vmm"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct vm_options options;
+        struct error err;
+        char line[64], output[8192] = "";
+        strcpy(line, cases[i].line);
+        fflush(stdout);
+        int saved = dup(STDOUT_FILENO), file = memfd_create("output", MFD_CLOEXEC);
+        dup2(file, STDOUT_FILENO);
+        int status = read_words(&options, line, &err);
+        fflush(stdout);
+        dup2(saved, STDOUT_FILENO);
+        close(saved);
+        assert_true(pread(file, output, sizeof output - 1, 0) > 0);
+        close(file);
+        assert_int_equal(status, 1);
+        assert_non_null(strstr(output, cases[i].output));
+        vm_options_release(&options);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_all_flags),
         cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_help_and_version),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -31,9 +31,8 @@ int api_server_prepare(struct error *err);
 int api_server_start(struct api_server **server, struct control *control, struct handover *handover,
                      const struct api_server_options *options, struct error *err);
 
-/* On the loop's thread: refuses what waits (handover_close()), ends the thread, removes the
- * socket. A request that runs the loop's thread right now gets its answer, if its client reads it
- * at once. */
+/* On the loop's thread, while the loop is still open, and not from within a request: refuses what
+ * waits (handover_close()), ends the thread, removes the socket. */
 void api_server_stop(struct api_server *server);
 
 #endif

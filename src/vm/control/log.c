@@ -54,8 +54,10 @@ int log_configure(const struct logger_settings *settings, struct error *err)
     }
     if (settings->level_given)
         process_log.level = settings->level;
-    process_log.show_level = settings->show_level;
-    process_log.show_origin = settings->show_origin;
+    if (settings->show_level_given)
+        process_log.show_level = settings->show_level;
+    if (settings->show_origin_given)
+        process_log.show_origin = settings->show_origin;
     if (settings->module) {
         free(process_log.module);
         process_log.module = memory_copy_string(settings->module);

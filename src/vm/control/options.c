@@ -139,11 +139,13 @@ static int read_logger(struct vm_options *options, struct error *err)
     *logger = (struct logger_settings){.path = (char *)(uintptr_t)command_value(line, "log-path"),
                                        .level = LOG_LEVEL_INFO,
                                        .level_given = level != NULL,
-                                       .show_level = command_given(line, "show-level"),
-                                       .show_origin = command_given(line, "show-log-origin"),
+                                       .show_level_given = command_given(line, "show-level"),
+                                       .show_level = true,
+                                       .show_origin_given = command_given(line, "show-log-origin"),
+                                       .show_origin = true,
                                        .module = (char *)(uintptr_t)command_value(line, "module")};
-    logger->given =
-        logger->path || level || logger->show_level || logger->show_origin || logger->module;
+    logger->given = logger->path || level || logger->show_level_given ||
+                    logger->show_origin_given || logger->module;
     for (size_t i = 0; level && i < sizeof names / sizeof *names; i++) {
         if (strcasecmp(level, names[i]) == 0 ||
             (i == LOG_LEVEL_WARNING && strcasecmp(level, "warn") == 0)) {
@@ -250,7 +252,9 @@ static int read_options(struct vm_options *options, struct error *err)
 static char **with_verb(struct arena *arena, int argc, char **argv, int *count)
 {
     char **all = arena_allocate(arena, (size_t)argc + 2, sizeof *all);
-    bool is_named = argc > 1 && argv[1][0] != '-';
+    /* --version is the program's, not the verb's. */
+    bool is_named = argc > 1 && (argv[1][0] != '-' || strcmp(argv[1], "--version") == 0 ||
+                                 strcmp(argv[1], "-v") == 0);
     int at = 0;
     all[at++] = argc > 0 ? argv[0] : (char *)(uintptr_t)vm_options_program.name;
     if (!is_named)

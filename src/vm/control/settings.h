@@ -205,8 +205,8 @@ struct logger_settings {
     char *path; /* file or named pipe; NULL: standard error */
     bool level_given;
     enum log_level level;
-    bool show_level;
-    bool show_origin;
+    bool show_level_given, show_level;
+    bool show_origin_given, show_origin;
     char *module; /* a prefix of the origins that are written, or NULL */
 };
 

@@ -201,8 +201,10 @@ static const struct settings_field logger_fields[] = {
     {FIELD(logger_settings, "log_path", STRING, path)},
     {FIELD(logger_settings, "level", CHOICE, level), .choices = log_levels, .any_case = true,
      .flag_offset = offsetof(struct logger_settings, level_given)},
-    {FIELD(logger_settings, "show_level", BOOLEAN, show_level)},
-    {FIELD(logger_settings, "show_log_origin", BOOLEAN, show_origin)},
+    {FIELD(logger_settings, "show_level", BOOLEAN, show_level),
+     .flag_offset = offsetof(struct logger_settings, show_level_given)},
+    {FIELD(logger_settings, "show_log_origin", BOOLEAN, show_origin),
+     .flag_offset = offsetof(struct logger_settings, show_origin_given)},
     {FIELD(logger_settings, "module", STRING, module)},
     {0},
 };
