@@ -60,19 +60,11 @@ static int add_drive(struct instance *instance, const struct drive_settings *dri
                : -1;
 }
 
-static size_t answer_metadata(void *context, const char *bytes, size_t size,
-                              struct metadata_answer *answer)
-{
-    size_t taken = 0;
-    answer->bytes = metadata_answer(context, bytes, size, &taken, &answer->size, &answer->close);
-    return taken;
-}
-
 /* The metadata service's end of an interface, if it has one. */
 static struct metadata_wire *wire_of(struct instance *instance, const struct vm_settings *settings,
                                      const char *interface)
 {
-    const struct metadata_answerer answerer = {answer_metadata,
+    const struct metadata_answerer answerer = {metadata_answer,
                                                control_metadata(instance->control)};
     for (size_t i = 0; settings->metadata.given && i < settings->metadata.interface_count; i++) {
         if (strcmp(settings->metadata.interfaces[i], interface) == 0)
