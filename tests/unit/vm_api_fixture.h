@@ -149,9 +149,9 @@ static int fake_interval(void *context, uint32_t seconds, struct error *err)
 static int fake_statistics(void *context, struct balloon_statistics *out, struct error *err)
 {
     *out = (struct balloon_statistics){.target_pages = 1024, .actual_pages = 512};
-    out->reported = 1u << BALLOON_FREE_MEMORY | 1u << BALLOON_DIRECT_RECLAIM;
-    out->values[BALLOON_FREE_MEMORY] = 12345;
-    out->values[BALLOON_DIRECT_RECLAIM] = UINT64_MAX;
+    out->guest.present = 1u << BALLOON_FREE_MEMORY | 1u << BALLOON_DIRECT_RECLAIM;
+    out->guest.value[BALLOON_FREE_MEMORY] = 12345;
+    out->guest.value[BALLOON_DIRECT_RECLAIM] = UINT64_MAX;
     return tell(context, err, "statistics");
 }
 
