@@ -100,7 +100,9 @@ static int add_board_devices(struct machine *machine, struct error *err)
         bus_add(ports, LAYOUT_POWER, 2, &power_bus_operations, &machine->power, err) < 0 ||
         bus_add(ports, LAYOUT_BOOT_TIMER, 1, &boot_timer_operations, machine, err) < 0)
         return -1;
-    return 0;
+    if (machine->options.has_pci)
+        machine->pci = pci_bus_create(ports, &machine->registers, err);
+    return machine->options.has_pci && !machine->pci ? -1 : 0;
 }
 
 static int create_vcpus(struct machine *machine, struct error *err)
@@ -157,27 +159,40 @@ static int device_line(unsigned n)
     return n < sizeof spare / sizeof *spare ? (int)spare[n] : -1;
 }
 
+/* Puts device n on virtio-mmio. */
+static int add_mmio(struct machine *machine, unsigned n, struct error *err)
+{
+    struct virtio_device *device = machine->devices[n].device;
+    int line = device_line(n);
+    if (line < 0)
+        return error_set(err, 0,
+                         "the board has no interrupt left for device %s (with PCI it has more)",
+                         device->id);
+    machine->devices[n].mmio =
+        virtio_mmio_create(device, &machine->registers, machine->engine,
+                           LAYOUT_VIRTIO_MMIO + n * VIRTIO_MMIO_SIZE, (unsigned)line, err);
+    return machine->devices[n].mmio ? 0 : -1;
+}
+
+static int add_pci(struct machine *machine, unsigned n, struct error *err)
+{
+    machine->devices[n].pci =
+        virtio_pci_create(machine->devices[n].device, machine->pci, machine->engine, err);
+    return machine->devices[n].pci ? 0 : -1;
+}
+
 int machine_add(struct machine *machine, struct virtio_device *device, struct error *err)
 {
     unsigned n = machine->device_count;
-    int line = device_line(n);
     if (virtio_device_open(device, &machine->memory, &machine->loop, err) < 0) {
         device->operations->release(device);
         return -1;
     }
-    struct virtio_mmio *mmio =
-        line < 0 || n == MACHINE_DEVICES_MAX
-            ? NULL
-            : virtio_mmio_create(device, &machine->registers, machine->engine,
-                                 LAYOUT_VIRTIO_MMIO + n * VIRTIO_MMIO_SIZE, (unsigned)line, err);
-    if (!mmio) {
-        if (line < 0)
-            error_set(err, 0, "the board has no interrupt left for device %s", device->id);
+    machine->devices[n].device = device;
+    if ((machine->pci ? add_pci : add_mmio)(machine, n, err) < 0) {
         virtio_device_close(device);
         return -1;
     }
-    machine->devices[n].device = device;
-    machine->devices[n].mmio = mmio;
     machine->device_count++;
     return 0;
 }
@@ -194,7 +209,8 @@ static uint64_t write_tables(struct machine *machine, struct error *err)
     struct acpi_board board = {
         .vcpus = machine->vcpu_count,
         .virtio = virtio,
-        .virtio_count = machine->device_count,
+        .virtio_count = machine->pci ? 0 : machine->device_count,
+        .has_pci = machine->pci,
         .low_ram = memory < LAYOUT_LOW_END ? memory : LAYOUT_LOW_END,
         .high_ram = memory < LAYOUT_LOW_END ? 0 : memory - LAYOUT_LOW_END,
     };
@@ -207,11 +223,14 @@ int machine_boot(struct machine *machine, int kernel, const char *kernel_name, i
     struct boot boot;
     struct vcpu_registers registers;
     uint64_t low_end = machine->memory.regions[0].size;
-    struct boot_range ranges[4] = {
+    struct boot_range ranges[5] = {
         {0, LAYOUT_LOW_RAM_END, true},
         {LAYOUT_LOW_RAM_END, LAYOUT_HIGH_RAM - LAYOUT_LOW_RAM_END, false},
         {LAYOUT_HIGH_RAM, low_end - LAYOUT_HIGH_RAM, true}};
     unsigned count = 3;
+    if (machine->pci)
+        ranges[count++] = (struct boot_range){LAYOUT_PCI_CONFIG,
+                                              LAYOUT_PCI_CONFIG_END - LAYOUT_PCI_CONFIG, false};
     if (machine->memory.count > 1)
         ranges[count++] = (struct boot_range){LAYOUT_4_GIB, machine->memory.regions[1].size, true};
     if (boot_load_kernel(&boot, &machine->memory, kernel, kernel_name, err) < 0 ||
@@ -298,7 +317,7 @@ int machine_start(struct machine *machine, struct error *err)
     machine->state = MACHINE_RUNNING;
     /* Signals are the loop's thread's; the one that kicks has a handler and stays open. */
     sigfillset(&all);
-    sigdelset(&all, SIGRTMIN);
+    sigdelset(&all, SIGRTMIN); /* KVM_KICK_SIGNAL */
     pthread_sigmask(SIG_BLOCK, &all, &before);
     for (unsigned i = 0; i < machine->vcpu_count && code == 0; i++) {
         struct machine_vcpu *vcpu = &machine->vcpus[i];
@@ -362,9 +381,14 @@ void machine_close(struct machine *machine)
     pthread_mutex_lock(&machine->lock);
     while (machine->device_count > 0) {
         machine->device_count--;
-        virtio_mmio_destroy(machine->devices[machine->device_count].mmio);
+        if (machine->devices[machine->device_count].mmio)
+            virtio_mmio_destroy(machine->devices[machine->device_count].mmio);
+        else
+            virtio_pci_destroy(machine->devices[machine->device_count].pci);
         virtio_device_close(machine->devices[machine->device_count].device);
     }
+    if (machine->pci)
+        pci_bus_destroy(machine->pci);
     if (machine->serial)
         serial_destroy(machine->serial);
     if (machine->i8042)

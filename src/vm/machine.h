@@ -13,6 +13,7 @@
 #include "vm/device/serial.h"
 #include "vm/device/virtio_device.h"
 #include "vm/device/virtio_mmio.h"
+#include "vm/device/virtio_pci.h"
 
 #define MACHINE_DEVICES_MAX 64
 
@@ -30,7 +31,7 @@ struct machine_options {
     uint64_t memory; /* bytes; a multiple of 2 MiB */
     bool shared_memory, huge_pages, smt;
     int serial_output, serial_input; /* or -1 */
-    bool has_pvpanic, has_generation;
+    bool has_pci;                    /* devices are on a PCI bus, instead of virtio-mmio */
 };
 
 struct machine_vcpu {
@@ -62,9 +63,11 @@ struct machine {
     struct rtc *rtc;
     struct {
         struct virtio_device *device;
-        struct virtio_mmio *mmio;
+        struct virtio_mmio *mmio; /* one of the two */
+        struct virtio_pci *pci;
     } devices[MACHINE_DEVICES_MAX];
     unsigned device_count;
+    struct pci_bus *pci;                                       /* NULL: none */
     void (*boot_event)(struct machine *machine, uint8_t code); /* of the boot timer; or NULL */
 };
 

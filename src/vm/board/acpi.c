@@ -176,6 +176,14 @@ static void describe_pci(struct aml *aml, const struct acpi_board *board)
         aml_memory_window(aml, board->pci_window, board->pci_window_end - 1);
     aml_close_resources(aml);
     aml_close(aml);
+
+    /* Without it kernels don't trust the ECAM. */
+    aml_open_device(aml, "MBRD");
+    aml_name_eisa(aml, "_HID", "PNP0C02");
+    aml_open_resources(aml);
+    aml_memory(aml, LAYOUT_PCI_CONFIG, LAYOUT_PCI_CONFIG_END - LAYOUT_PCI_CONFIG);
+    aml_close_resources(aml);
+    aml_close(aml);
 }
 
 static uint64_t write_definition(struct writer *writer, const struct acpi_board *board)
