@@ -14,16 +14,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static int network;
 
-static size_t answer(void *context, const char *bytes, size_t size, struct metadata_answer *answer)
+static char *answer(void *context, const char *request, size_t size, size_t *taken,
+                    size_t *response_size, bool *close)
 {
-    const char *end = memchr(bytes, '\n', size);
+    const char *end = memchr(request, '\n', size);
     (void)context;
     if (!end)
-        return 0;
-    answer->size = (size_t)(end - bytes) * 100;
-    answer->bytes = memory_allocate(1, answer->size + 1);
-    answer->close = bytes[0] == 'c';
-    return (size_t)(end - bytes) + 1;
+        return NULL;
+    *taken = (size_t)(end - request) + 1;
+    *response_size = (size_t)(end - request) * 100;
+    *close = request[0] == 'c';
+    return memory_allocate(1, *response_size + 1);
 }
 
 /* A frame for the metadata service: TCP whose numbers are near to what fits. */

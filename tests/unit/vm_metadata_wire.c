@@ -33,19 +33,20 @@ static int64_t now;
 static const struct tcp_peer peer = {{2, 0, 0, 0, 0, 1}, {169, 254, 0, 1}};
 
 /* Answers each line: with a number, by so many bytes; "bye" closes. */
-static size_t answer_line(void *context, const char *bytes, size_t size,
-                          struct metadata_answer *answer)
+static char *answer_line(void *context, const char *request, size_t size, size_t *taken,
+                         size_t *response_size, bool *close)
 {
-    const char *end = memchr(bytes, '\n', size);
+    const char *end = memchr(request, '\n', size);
     (void)context;
     if (!end)
-        return 0;
-    answer->size = (size_t)strtoul(bytes, NULL, 10);
-    answer->close = strncmp(bytes, "bye", 3) == 0;
-    answer->bytes = memory_allocate(1, answer->size + 1);
-    for (size_t i = 0; i < answer->size; i++)
-        answer->bytes[i] = (char)(i * 5 + i / 253);
-    return (size_t)(end - bytes) + 1;
+        return NULL;
+    *taken = (size_t)(end - request) + 1;
+    *response_size = (size_t)strtoul(request, NULL, 10);
+    *close = strncmp(request, "bye", 3) == 0;
+    char *response = memory_allocate(1, *response_size + 1);
+    for (size_t i = 0; i < *response_size; i++)
+        response[i] = (char)(i * 5 + i / 253);
+    return response;
 }
 
 static int open_tcp(void **state)

@@ -18,9 +18,9 @@ static bool is_before(uint32_t a, uint32_t b)
 
 static void drop_answer(struct tcp_connection *connection)
 {
-    free(connection->answer.bytes);
-    connection->answer = (struct metadata_answer){0};
-    connection->answer_done = 0;
+    free(connection->answer);
+    connection->answer = NULL;
+    connection->answer_size = connection->answer_done = 0;
 }
 
 static void release(struct tcp *tcp, struct tcp_connection *connection)
@@ -121,23 +121,25 @@ static void accept_syn(struct tcp *tcp, const struct tcp_peer *peer,
 /* The bytes of the answer that follow those acknowledged. */
 static uint32_t unacknowledged(const struct tcp_connection *connection)
 {
-    return (uint32_t)(connection->answer.size - connection->answer_done);
+    return (uint32_t)(connection->answer_size - connection->answer_done);
 }
 
 /* Has the next request answered, when the answer to the last one has arrived. */
 static void answer(struct tcp *tcp, struct tcp_connection *connection)
 {
-    if (connection->answer.bytes || connection->closing || connection->end_is_sent)
+    if (connection->answer || connection->closing || connection->end_is_sent)
         return;
     size_t length = 0;
+    bool closes = false;
     if (connection->request_size > 0)
-        length = tcp->answerer.answer(tcp->answerer.context, connection->request,
-                                      connection->request_size, &connection->answer);
-    if (length > 0 && length <= connection->request_size) {
+        connection->answer = tcp->answerer.answer(tcp->answerer.context, connection->request,
+                                                  connection->request_size, &length,
+                                                  &connection->answer_size, &closes);
+    if (connection->answer && length > 0 && length <= connection->request_size) {
         connection->request_size -= length;
         memmove(connection->request, connection->request + length, connection->request_size);
-        connection->closing = connection->answer.close;
-        if (connection->answer.size == 0)
+        connection->closing = closes;
+        if (connection->answer_size == 0)
             drop_answer(connection);
         connection->must_acknowledge = true; /* there is more room */
         return;
@@ -170,7 +172,7 @@ static bool take_acknowledgement(struct tcp *tcp, struct tcp_connection *connect
     uint32_t left = unacknowledged(connection);
     connection->answer_done += got < left ? got : left;
     connection->end_is_sent = connection->end_is_sent || got > left;
-    if (connection->answer.bytes && connection->answer_done == connection->answer.size)
+    if (connection->answer && connection->answer_done == connection->answer_size)
         drop_answer(connection);
     answer(tcp, connection);
     return true;
@@ -272,7 +274,7 @@ static bool say(struct tcp_connection *connection, struct tcp_segment *segment)
         size = size < connection->window - under_way ? size : connection->window - under_way;
         size = size < connection->segment_size ? size : connection->segment_size;
         segment->payload =
-            (const uint8_t *)connection->answer.bytes + connection->answer_done + under_way;
+            (const uint8_t *)connection->answer + connection->answer_done + under_way;
         segment->size = size;
         segment->flags |= under_way + size == left ? TCP_PSH : 0;
     }

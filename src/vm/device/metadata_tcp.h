@@ -51,7 +51,8 @@ struct tcp_connection {
      * acknowledged, of the next one to be sent, and of the first one that never was. */
     uint32_t acknowledged, next, highest;
     uint32_t window;
-    struct metadata_answer answer;
+    char *answer; /* or NULL */
+    size_t answer_size;
     size_t answer_done;        /* bytes of it that are acknowledged */
     bool closing, end_is_sent; /* nothing follows the answer; and that was said */
     bool must_acknowledge;

@@ -22,17 +22,13 @@
 /* How many of a frame's first bytes metadata_wire_is_for() looks at. */
 #define METADATA_LOOK 42
 
-struct metadata_answer {
-    char *bytes; /* allocated; the wire frees them */
-    size_t size;
-    bool close; /* the connection, once they are sent */
-};
-
 /* Who answers requests. */
 struct metadata_answerer {
-    /* Answers the first request in the size bytes that a guest sent: returns its length, or 0: it
-     * isn't complete yet. */
-    size_t (*answer)(void *context, const char *bytes, size_t size, struct metadata_answer *answer);
+    /* Answers the first request in the size bytes that a guest sent: returns an allocated response
+     * of *response_size bytes, and sets *taken to the length of the request, and *close if the
+     * connection ends with the response; or returns NULL: the request isn't complete yet. */
+    char *(*answer)(void *context, const char *request, size_t size, size_t *taken,
+                    size_t *response_size, bool *close);
     void *context;
 };
 
