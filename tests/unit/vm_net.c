@@ -527,7 +527,7 @@ static void sending_is_limited(void **state)
     (void)state;
     uint8_t packet[200];
     uint32_t size = make_packet(packet, 100, 1), head, written;
-    const struct rate_bucket_settings two = {.size = 2, .refill_time = 40};
+    const struct rate_bucket_settings two = {.size = 2, .refill_time = 600000}, none = {0};
     virtio_net_update_limits(driver.device, NULL, NULL, NULL, &two);
     for (uint16_t i = 0; i < 5; i++)
         guest_queues((uint16_t)(2 * i), packet, size);
@@ -536,7 +536,10 @@ static void sending_is_limited(void **state)
     assert_network_receives(packet, size);
     assert_network_receives_nothing();
     assert_true(virtio_net_tx_throttled(driver.device) > 0);
-    pass(150);
+    driver_notify(&driver, NET_TX);
+    assert_network_receives_nothing();
+    virtio_net_update_limits(driver.device, NULL, NULL, NULL, &none);
+    pass(10);
     for (unsigned i = 0; i < 3; i++)
         assert_network_receives(packet, size);
     for (unsigned i = 0; i < 5; i++)
@@ -548,7 +551,7 @@ static void receiving_is_limited(void **state)
     (void)state;
     static uint8_t packet[NET_PACKET_MAX];
     struct net_header header;
-    const struct rate_bucket_settings bytes = {.size = 2000, .refill_time = 60};
+    const struct rate_bucket_settings bytes = {.size = 2000, .refill_time = 600000}, none = {0};
     virtio_net_update_limits(driver.device, &bytes, NULL, NULL, NULL);
     give_buffers(8);
     for (uint8_t i = 0; i < 4; i++)
@@ -557,7 +560,8 @@ static void receiving_is_limited(void **state)
     assert_guest_receives(900, 1);
     assert_int_equal(guest_receives(&header, packet), 0);
     assert_true(virtio_net_rx_throttled(driver.device) > 0);
-    pass(200);
+    virtio_net_update_limits(driver.device, &none, NULL, NULL, NULL);
+    pass(10);
     assert_guest_receives(900, 2);
     assert_guest_receives(900, 3);
 }

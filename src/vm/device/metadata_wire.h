@@ -1,12 +1,11 @@
 /* The metadata service as a machine in the guest's network: it answers ARP for its address, and
- * HTTP over TCP on port 80; whatever else is sent to it is dropped, and never reaches the network.
+ * requests over TCP on port 80; whatever else is sent to it is dropped, and nothing that is reaches
+ * the network. What the requests are (HTTP) is somebody else's business: struct metadata_answerer.
  *
- * Why the TCP is our own and not lwIP, which Debian has: its liblwip is built with NO_SYS 0 for
- * sockets (a thread of its own, locking that expects it, its timers there), it keeps its state in
- * globals, and its pools are the heap (MEMP_MEM_MALLOC): a guest's connections would take memory
- * without bound. It also forwards packets (IP_FORWARD 1) and answers in IPv6. What a metadata
- * service needs of TCP is small: it only accepts, segments come in order or again, a response is a
- * few KiB, and the wire is memory, which loses nothing but what a guest without buffers loses. */
+ * Why the TCP (metadata_tcp.h) is our own and not lwIP's, which Debian has: its liblwip is built
+ * with NO_SYS 0, for sockets (a thread of its own, its timers there, a core lock); it keeps its
+ * state in globals; and its pools are the heap (MEMP_MEM_MALLOC), so a guest's connections would
+ * take memory without bound. It also forwards (IP_FORWARD 1) and speaks IPv6. */
 #ifndef HULL_VM_METADATA_WIRE_H
 #define HULL_VM_METADATA_WIRE_H
 
@@ -17,19 +16,27 @@
 
 #include "base/loop.h"
 
-#define METADATA_FRAME_MAX 1514
-#define METADATA_CONNECTIONS_MAX 30
-#define METADATA_REQUEST_MAX 8192
-#define METADATA_RESPONSE_MAX (1u << 20)
+#define METADATA_FRAME_MAX 1514 /* to the guest */
+/* From the guest, which may leave it to the device to cut its segments: the window, and headers. */
+#define METADATA_TAKE_MAX (8192 + 14 + 60 + 60)
+/* How many of a frame's first bytes metadata_wire_is_for() looks at. */
+#define METADATA_LOOK 42
 
-/* Who answers HTTP requests. */
+/* Who answers requests. */
 struct metadata_answerer {
-    /* Makes the response to the size bytes that a guest sent so far: an allocated buffer that the
-     * caller frees, and its *response_size; or NULL if the request isn't whole yet. Of a request
-     * that is followed by others, *taken is set to the size. *close: nothing more is to come. */
+    /* Answers the first request in the size bytes that a guest sent: returns an allocated response
+     * of *response_size bytes, and sets *taken to the length of the request, and *close if the
+     * connection ends with the response; or returns NULL: the request isn't complete yet. */
     char *(*answer)(void *context, const char *request, size_t size, size_t *taken,
                     size_t *response_size, bool *close);
     void *context;
+};
+
+/* Counts since it was made. */
+struct metadata_wire_metrics {
+    uint64_t rx_accepted, rx_bytes, rx_bad; /* frames from the guest */
+    uint64_t tx_frames, tx_bytes;           /* to the guest */
+    uint64_t connections_created, connections_destroyed;
 };
 
 struct metadata_wire;
@@ -44,9 +51,9 @@ void metadata_wire_attach(struct metadata_wire *wire, struct loop *loop,
                           void (*ready)(void *context), void *context);
 /* Forgets all connections. */
 void metadata_wire_reset(struct metadata_wire *wire);
+/* Changes the address. Connections to the old one are forgotten. */
+void metadata_wire_set_address(struct metadata_wire *wire, struct in_addr address);
 
-/* How many of a frame's first bytes metadata_wire_is_for() looks at. */
-#define METADATA_LOOK 42
 /* Whether a frame of the guest, of which the first size bytes are given, is for the service. */
 bool metadata_wire_is_for(const struct metadata_wire *wire, const uint8_t *frame, size_t size);
 /* Takes such a frame, all of it. */
@@ -54,7 +61,6 @@ void metadata_wire_take(struct metadata_wire *wire, const uint8_t *frame, size_t
 /* The next frame for the guest, at most METADATA_FRAME_MAX bytes: its size, or 0. */
 size_t metadata_wire_next(struct metadata_wire *wire, uint8_t *frame);
 
-/* Changes the address: connections to the old one are forgotten. */
-void metadata_wire_set_address(struct metadata_wire *wire, struct in_addr address);
+const struct metadata_wire_metrics *metadata_wire_metrics(const struct metadata_wire *wire);
 
 #endif

@@ -58,7 +58,7 @@ static bool check_header(const struct net *net, struct net_header *header, uint6
 /* Gives a frame to the metadata service, if it is for that. */
 static bool give_to_metadata(struct net *net, const uint8_t *start, uint64_t look, uint64_t size)
 {
-    uint8_t frame[METADATA_FRAME_MAX];
+    uint8_t frame[METADATA_TAKE_MAX];
     if (!net->metadata || !metadata_wire_is_for(net->metadata, start, look))
         return false;
     if (size <= sizeof frame) {
