@@ -1,4 +1,6 @@
-/* A qcow2 image as a disk: threads wait for what reading and writing its tables takes. */
+/* A qcow2 image as a disk. What can be read and written in place, by tables in memory, goes
+ * straight to the engine; threads do the rest, and wait for what reading and writing tables takes.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -19,6 +21,8 @@ struct qcow2_disk {
     struct disk disk;
     struct qcow2 *image;
     struct worker_pool *pool;
+    struct disk_engine *engine;
+    bool draining;
     char *path;
 };
 
@@ -52,20 +56,60 @@ static void on_done(struct worker_job *job)
     disk_request_done(request, request->error);
 }
 
+static void on_direct_done(struct disk_io *io, int error)
+{
+    struct disk_request *request = loop_owner(io, struct disk_request, io);
+    qcow2_end_direct(((struct qcow2_disk *)request->disk)->image);
+    disk_request_done(request, error);
+}
+
+/* Without threads, if that can be. Not while the disk is drained: a flush on a thread, which that
+ * waits for, might wait for this. */
+static bool submit_direct(struct qcow2_disk *qcow2, struct disk_request *request)
+{
+    bool write = request->operation == DISK_WRITE;
+    uint64_t place;
+    int fd;
+    if (qcow2->draining || (!write && request->operation != DISK_READ) ||
+        !qcow2_begin_direct(qcow2->image, request->offset, request->size, write, &fd, &place))
+        return false;
+    request->io = (struct disk_io){.operation = write ? DISK_IO_WRITE : DISK_IO_READ,
+                                   .fd = fd,
+                                   .offset = place,
+                                   .size = request->size,
+                                   .parts = request->parts,
+                                   .part_count = request->part_count,
+                                   .done = on_direct_done};
+    disk_engine_start(qcow2->engine, &request->io);
+    return true;
+}
+
 static void qcow2_disk_submit(struct disk *disk, struct disk_request *request)
 {
+    if (submit_direct((struct qcow2_disk *)disk, request))
+        return;
     request->job = (struct worker_job){.run = run, .done = on_done};
     worker_pool_submit(((struct qcow2_disk *)disk)->pool, &request->job);
 }
 
+static void qcow2_disk_kick(struct disk *disk)
+{
+    disk_engine_kick(((struct qcow2_disk *)disk)->engine);
+}
+
 static void qcow2_disk_drain(struct disk *disk)
 {
-    worker_pool_drain(((struct qcow2_disk *)disk)->pool);
+    struct qcow2_disk *qcow2 = (struct qcow2_disk *)disk;
+    qcow2->draining = true;
+    disk_engine_drain(qcow2->engine); /* what jobs may wait for */
+    worker_pool_drain(qcow2->pool);
+    qcow2->draining = false;
 }
 
 static void qcow2_disk_close(struct disk *disk)
 {
     struct qcow2_disk *qcow2 = (struct qcow2_disk *)disk;
+    disk_engine_close(qcow2->engine);
     worker_pool_close(qcow2->pool);
     int error = qcow2_close(qcow2->image);
     if (error)
@@ -77,6 +121,7 @@ static void qcow2_disk_close(struct disk *disk)
 
 static const struct disk_operations operations = {.name = "qcow2",
                                                   .submit = qcow2_disk_submit,
+                                                  .kick = qcow2_disk_kick,
                                                   .drain = qcow2_disk_drain,
                                                   .close = qcow2_disk_close};
 
@@ -108,7 +153,10 @@ struct disk *disk_open_qcow2(const char *path, const struct disk_settings *setti
     qcow2->image = image;
     qcow2->path = memory_copy_string(path);
     qcow2->pool = worker_pool_open(loop, THREADS_MAX, disk_batch_done, &qcow2->disk, err);
-    if (!qcow2->pool) {
+    if (qcow2->pool && worker_pool_reserve(qcow2->pool, err) == 0)
+        qcow2->engine =
+            disk_engine_open(loop, !settings->threads, disk_batch_done, &qcow2->disk, err);
+    if (!qcow2->engine) {
         qcow2_disk_close(&qcow2->disk);
         return NULL;
     }

@@ -41,4 +41,11 @@ int qcow2_write_zeros(struct qcow2 *image, uint64_t offset, uint64_t size, bool 
 int qcow2_discard(struct qcow2 *image, uint64_t offset, uint64_t size);
 int qcow2_flush(struct qcow2 *image);
 
+/* For who reads and writes by other means, and doesn't wait: true if a range lies in the file as it
+ * is, behind each other at *place of *fd, and that is known without reading tables. It stays there
+ * until qcow2_end_direct(), which a flush may wait for. Any thread. */
+bool qcow2_begin_direct(struct qcow2 *image, uint64_t offset, uint64_t size, bool to_write, int *fd,
+                        uint64_t *place);
+void qcow2_end_direct(struct qcow2 *image);
+
 #endif

@@ -93,6 +93,15 @@ void qcow2_cache_forget(struct qcow2_cache *cache, uint64_t offset)
     }
 }
 
+bool qcow2_cache_has(const struct qcow2_cache *cache, uint64_t offset)
+{
+    for (unsigned i = 0; i < cache->count; i++) {
+        if (cache->tables[i].offset == offset)
+            return true;
+    }
+    return false;
+}
+
 bool qcow2_cache_is_dirty(const struct qcow2_cache *cache)
 {
     for (unsigned i = 0; i < cache->count; i++) {

@@ -79,23 +79,15 @@ int qcow2_write_tables(struct qcow2 *image)
 int qcow2_flush_locked(struct qcow2 *image)
 {
     bool frees = image->free_count > 0;
-    if (frees) {
-        /* Who reads or writes a cluster that is free now does so until then. */
-        while (image->closed)
-            pthread_cond_wait(&image->changed, &image->lock);
-        image->closed = true;
-        while (image->users > 0)
-            pthread_cond_wait(&image->changed, &image->lock);
-    }
+    if (frees)
+        qcow2_close_gate(image); /* who reads or writes a cluster that is free now ends */
     int error = qcow2_write_tables(image);
     if (!error)
         error = qcow2_sync(image);
     if (frees && !error && !(error = qcow2_free_now(image)))
         error = qcow2_write_refcounts(image);
-    if (frees) {
-        image->closed = false;
-        pthread_cond_broadcast(&image->changed);
-    }
+    if (frees)
+        qcow2_open_gate(image);
     return error;
 }
 

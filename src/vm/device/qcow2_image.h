@@ -53,13 +53,17 @@ struct qcow2 {
     pthread_cond_t changed;
     uint64_t busy[QCOW2_USERS_MAX]; /* guest clusters that are being allocated */
     unsigned busy_count;
-    unsigned users; /* threads that read or write clusters without the lock */
-    bool closed;    /* no new ones: a flush waits to free clusters */
-    int failed;     /* an fdatasync failed once: what is on the disk is unknown */
+    int failed; /* an fdatasync failed once: what is on the disk is unknown */
     struct qcow2_free *frees;
     size_t free_count, free_room;
     uint64_t next_free; /* cluster of the file: where to look for a free one */
     uint64_t file_end;  /* in bytes: what lies behind was never written */
+    uint64_t file_size; /* in bytes: the file is at least so long */
+
+    pthread_mutex_t gate_lock; /* may be taken with the lock held, not the other way round */
+    pthread_cond_t gate_changed;
+    unsigned users; /* who reads or writes clusters without the lock */
+    bool closed;    /* no new ones: a flush waits to free clusters */
 
     struct qcow2 *backing; /* or, if it is raw, its file; or neither */
     int backing_fd;
@@ -101,6 +105,7 @@ int qcow2_cache_get(struct qcow2 *image, struct qcow2_cache *cache, uint64_t off
 int qcow2_cache_add(struct qcow2 *image, struct qcow2_cache *cache, uint64_t offset,
                     struct qcow2_table **table);
 void qcow2_cache_forget(struct qcow2_cache *cache, uint64_t offset);
+bool qcow2_cache_has(const struct qcow2_cache *cache, uint64_t offset);
 bool qcow2_cache_is_dirty(const struct qcow2_cache *cache);
 int qcow2_cache_write(struct qcow2 *image, struct qcow2_cache *cache);
 
@@ -124,6 +129,10 @@ struct qcow2_mapping {
     uint64_t entry; /* as it is in the table */
 };
 int qcow2_map(struct qcow2 *image, uint64_t cluster, struct qcow2_mapping *mapping);
+/* The first cluster's mapping, and how many of size bytes from offset on lie behind each other in
+ * the file, or are of its other kind; with to_write: can be written in place. */
+int qcow2_find_run(struct qcow2 *image, uint64_t offset, uint64_t size, bool to_write,
+                   struct qcow2_mapping *mapping, uint64_t *run);
 int qcow2_set_entry(struct qcow2 *image, uint64_t cluster, uint64_t entry);
 /* Frees later what a mapping that was replaced referred to. */
 void qcow2_release(struct qcow2 *image, const struct qcow2_mapping *mapping, bool punch);
@@ -149,8 +158,15 @@ int qcow2_flush_locked(struct qcow2 *image);
  * kind zeroed or unallocated, as the mapping of the first says; without the lock. */
 int qcow2_read_mapping(struct qcow2 *image, const struct qcow2_mapping *mapping,
                        const struct iovec *parts, unsigned count, uint64_t offset, uint64_t size);
-/* With the lock held: begins and ends a use of clusters without the lock. */
+
+/* qcow2_gate.c */
+/* Begins a use of clusters without the lock; with the lock held, which is let go of while a flush
+ * frees clusters. */
 void qcow2_enter(struct qcow2 *image);
+/* Ends it; with the lock held or not. */
 void qcow2_leave(struct qcow2 *image);
+/* Waits, with the lock held but not meanwhile, until nobody uses clusters, and lets nobody in. */
+void qcow2_close_gate(struct qcow2 *image);
+void qcow2_open_gate(struct qcow2 *image);
 
 #endif

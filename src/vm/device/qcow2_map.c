@@ -46,6 +46,39 @@ int qcow2_map(struct qcow2 *image, uint64_t cluster, struct qcow2_mapping *mappi
     return 0;
 }
 
+/* Whether a cluster goes on where the one i clusters before it, of mapping first, is. */
+static bool goes_on(const struct qcow2 *image, const struct qcow2_mapping *first,
+                    const struct qcow2_mapping *next, uint64_t i, bool to_write)
+{
+    if (next->kind != first->kind || first->kind == QCOW2_PACKED)
+        return false;
+    if (first->kind != QCOW2_DATA)
+        return true;
+    return next->host == first->host + (i << image->cluster_bits) &&
+           (!to_write || (next->copied && !qcow2_is_metadata(image, next->host)));
+}
+
+int qcow2_find_run(struct qcow2 *image, uint64_t offset, uint64_t size, bool to_write,
+                   struct qcow2_mapping *mapping, uint64_t *run)
+{
+    uint64_t cluster = offset >> image->cluster_bits;
+    int error = qcow2_map(image, cluster, mapping);
+    *run = 0;
+    if (error || (to_write && (mapping->kind != QCOW2_DATA || !mapping->copied)))
+        return error;
+    if (to_write && qcow2_is_metadata(image, mapping->host))
+        return EIO; /* the image says that a table is the guest's */
+    *run = image->cluster_size - offset % image->cluster_size;
+    for (uint64_t i = 1; *run < size; i++) {
+        struct qcow2_mapping next;
+        if (qcow2_map(image, cluster + i, &next) || !goes_on(image, mapping, &next, i, to_write))
+            break;
+        *run += image->cluster_size;
+    }
+    *run = *run < size ? *run : size;
+    return 0;
+}
+
 /* Gives the cluster an L2 table that is this image's alone: a new one, or a copy of one that a
  * snapshot shares. */
 static int own_table(struct qcow2 *image, uint64_t cluster, struct qcow2_table **table)

@@ -25,6 +25,8 @@ static void release(struct qcow2 *image)
     qcow2_cache_close(&image->refcount_cache);
     pthread_mutex_destroy(&image->lock);
     pthread_cond_destroy(&image->changed);
+    pthread_mutex_destroy(&image->gate_lock);
+    pthread_cond_destroy(&image->gate_changed);
     pthread_mutex_destroy(&image->compressed_lock);
     free(image->compressed_bytes);
     free(image->frees);
@@ -47,6 +49,8 @@ int qcow2_open_at_depth(struct qcow2 **result, int fd, const char *path,
                             .backing_fd = -1,
                             .lock = PTHREAD_MUTEX_INITIALIZER,
                             .changed = PTHREAD_COND_INITIALIZER,
+                            .gate_lock = PTHREAD_MUTEX_INITIALIZER,
+                            .gate_changed = PTHREAD_COND_INITIALIZER,
                             .compressed_lock = PTHREAD_MUTEX_INITIALIZER};
     *result = NULL;
     if (qcow2_read_header(image, &backing, &format, err) < 0 ||
@@ -57,6 +61,7 @@ int qcow2_open_at_depth(struct qcow2 **result, int fd, const char *path,
     qcow2_cache_open(&image->l2_cache, tables_of(image, L2_CACHE_SIZE));
     if (!image->read_only)
         qcow2_cache_open(&image->refcount_cache, tables_of(image, REFCOUNT_CACHE_SIZE));
+    image->file_size = image->file_end;
     image->file_end = (image->file_end + image->cluster_size - 1) & ~(image->cluster_size - 1);
     uint64_t clusters = image->file_end >> image->cluster_bits;
     image->next_free = clusters > SCANNED_CLUSTERS_MAX ? clusters : 0;

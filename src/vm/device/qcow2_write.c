@@ -50,31 +50,6 @@ static int limit_frees(struct qcow2 *image)
     return image->free_count > FREES_MAX ? qcow2_flush_locked(image) : 0;
 }
 
-/* With the lock held: how many of size bytes from offset on can be written in place, at *host; 0 if
- * clusters have to be allocated first. */
-static int find_run(struct qcow2 *image, uint64_t offset, uint64_t size,
-                    struct qcow2_mapping *mapping, uint64_t *run)
-{
-    uint64_t cluster = offset >> image->cluster_bits;
-    int error = qcow2_map(image, cluster, mapping);
-    *run = 0;
-    if (error || mapping->kind != QCOW2_DATA || !mapping->copied)
-        return error;
-    if (qcow2_is_metadata(image, mapping->host))
-        return EIO; /* the image says that a table is the guest's */
-    *run = image->cluster_size - offset % image->cluster_size;
-    for (uint64_t i = 1; *run < size; i++) {
-        struct qcow2_mapping next;
-        if (qcow2_map(image, cluster + i, &next) || next.kind != QCOW2_DATA || !next.copied ||
-            next.host != mapping->host + (i << image->cluster_bits) ||
-            qcow2_is_metadata(image, next.host))
-            break;
-        *run += image->cluster_size;
-    }
-    *run = *run < size ? *run : size;
-    return 0;
-}
-
 static bool reads_as_zeros(const struct qcow2 *image, const struct piece *piece)
 {
     uint64_t offset = piece->cluster << image->cluster_bits;
@@ -110,6 +85,13 @@ static int write_cluster(struct qcow2 *image, const struct piece *piece)
                                  piece->host + (around ? 0 : piece->in_cluster));
 }
 
+/* With the lock held: something was written up to end in the file. */
+static void note_size(struct qcow2 *image, uint64_t end)
+{
+    if (end > image->file_size)
+        image->file_size = end;
+}
+
 /* With the lock held, which is let go of while the data is written. The cluster is found by others
  * as it was until it is written. */
 static int allocate_piece(struct qcow2 *image, struct piece *piece)
@@ -127,8 +109,10 @@ static int allocate_piece(struct qcow2 *image, struct piece *piece)
     pthread_mutex_unlock(&image->lock);
     error = write_cluster(image, piece);
     pthread_mutex_lock(&image->lock);
-    if (!error)
+    if (!error) {
+        note_size(image, piece->host + piece->in_cluster + piece->size);
         error = qcow2_set_entry(image, piece->cluster, piece->host | QCOW2_COPIED);
+    }
     if (error && !reused)
         qcow2_free_later(image, piece->host, image->cluster_size, false);
     if (!error && !reused)
@@ -148,12 +132,15 @@ static int write_run(struct qcow2 *image, const struct iovec *parts, unsigned co
     qcow2_enter(image);
     wait_until_idle(image, piece.cluster);
     if (!error)
-        error = image->failed ? image->failed : find_run(image, offset, size, &piece.old, run);
+        error = image->failed ? image->failed
+                              : qcow2_find_run(image, offset, size, true, &piece.old, run);
     if (!error && *run > 0) {
         pthread_mutex_unlock(&image->lock);
         unsigned used = disk_parts_slice(parts, count, done, *run, slice);
         error = disk_file_write_parts(image->fd, slice, used, piece.old.host + piece.in_cluster);
         pthread_mutex_lock(&image->lock);
+        if (!error)
+            note_size(image, piece.old.host + piece.in_cluster + *run);
     } else if (!error) {
         *run = image->cluster_size - piece.in_cluster;
         *run = *run < size ? *run : size;

@@ -10,7 +10,7 @@
 
 #define QUEUE_SIZE 256
 #define IN_FLIGHT_MAX 128
-#define REQUESTS_AT_ONCE 256 /* before other devices have their turn */
+#define REQUESTS_AT_ONCE 64 /* before other devices have their turn */
 
 static void send_interrupts(struct virtio_block *block)
 {

@@ -140,8 +140,8 @@ struct worker_pool *worker_pool_open(struct loop *loop, unsigned threads_max,
     return pool;
 }
 
-/* With the lock held. */
-static void start_thread(struct worker_pool *pool)
+/* With the lock held; an errno value, or 0. */
+static int start_thread(struct worker_pool *pool)
 {
     sigset_t all, before;
     pthread_attr_t attributes;
@@ -149,10 +149,19 @@ static void start_thread(struct worker_pool *pool)
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, STACK_SIZE);
     pthread_sigmask(SIG_BLOCK, &all, &before);
-    if (pthread_create(&pool->threads[pool->thread_count], &attributes, work, pool) == 0)
-        pool->thread_count++;
+    int error = pthread_create(&pool->threads[pool->thread_count], &attributes, work, pool);
+    pool->thread_count += error == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
+    return error;
+}
+
+int worker_pool_reserve(struct worker_pool *pool, struct error *err)
+{
+    pthread_mutex_lock(&pool->lock);
+    int error = pool->thread_count == 0 ? start_thread(pool) : 0;
+    pthread_mutex_unlock(&pool->lock);
+    return error ? error_set(err, error, "can't start a worker thread") : 0;
 }
 
 void worker_pool_submit(struct worker_pool *pool, struct worker_job *job)

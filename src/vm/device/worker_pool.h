@@ -21,6 +21,8 @@ struct worker_pool;
 struct worker_pool *worker_pool_open(struct loop *loop, unsigned threads_max,
                                      void (*batch_done)(void *context), void *context,
                                      struct error *err);
+/* Starts a thread, so that no job ever runs on the caller's. */
+int worker_pool_reserve(struct worker_pool *pool, struct error *err);
 /* Waits for all jobs first. NULL is borne. */
 void worker_pool_close(struct worker_pool *pool);
 
