@@ -62,6 +62,11 @@ void loop_timer_set(struct loop *loop, struct loop_timer *timer, int64_t delay)
     timer->armed = true;
     timer->next = loop->timers;
     loop->timers = timer;
+    loop_wake(loop);
+}
+
+void loop_wake(struct loop *loop)
+{
     if (loop->wake.fd >= 0 && eventfd_write(loop->wake.fd, 1) < 0)
         abort(); /* its counter can't be full */
 }

@@ -50,6 +50,8 @@ int64_t loop_now(void);
 /* Lets other threads use the loop, its sources and timers while they hold lock. loop_run(), which
  * is called with lock held, lets go of it while it waits: its functions run under it. */
 int loop_share(struct loop *loop, pthread_mutex_t *lock, struct error *err);
+/* Makes a shared loop look again at its timers and at loop->done. */
+void loop_wake(struct loop *loop);
 
 void loop_run(struct loop *loop);
 

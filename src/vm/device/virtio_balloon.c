@@ -9,7 +9,6 @@
 
 #include "base/memory.h"
 #include "base/scope.h"
-#include "vm/device/virtqueue_next.h"
 #include "vm/memory/guest_discard.h"
 
 /* Features (5.5.3). */
@@ -199,7 +198,7 @@ static void notified(struct virtio_device *device, unsigned index)
             virtio_device_notify(device, index);
             break;
         }
-        status = virtqueue_next(queue, &balloon->chain);
+        status = virtqueue_pop(queue, &balloon->chain);
         if (status <= 0)
             break;
         if (role == STATS) {

@@ -68,7 +68,7 @@ void console_receive(struct port *port)
             virtio_device_notify(&console->device, port->receive_queue);
             break;
         }
-        status = virtqueue_next(queue, &console->chain);
+        status = virtqueue_pop(queue, &console->chain);
         if (status <= 0)
             break;
         if (console->chain.writable_size == 0) {
@@ -128,7 +128,7 @@ void console_transmit(struct port *port)
                 virtio_device_notify(&console->device, port->transmit_queue);
                 break;
             }
-            status = virtqueue_next(queue, &port->sending);
+            status = virtqueue_pop(queue, &port->sending);
             if (status <= 0)
                 break;
             port->is_sending = true;

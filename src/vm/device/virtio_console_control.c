@@ -39,7 +39,7 @@ static bool send_message(struct console *console, struct port *port, enum contro
 {
     uint8_t bytes[sizeof(struct console_message) + VIRTIO_CONSOLE_NAME_MAX];
     struct virtqueue *queue = &console->device.queues[CONTROL_RECEIVE_QUEUE];
-    *status = virtqueue_next(queue, &console->chain);
+    *status = virtqueue_pop(queue, &console->chain);
     if (*status <= 0)
         return false;
     size_t size = compose(console, port, message, bytes);
@@ -128,7 +128,7 @@ void console_control_take(struct console *console)
             virtio_device_notify(&console->device, CONTROL_TRANSMIT_QUEUE);
             break;
         }
-        status = virtqueue_next(queue, &console->chain);
+        status = virtqueue_pop(queue, &console->chain);
         if (status <= 0)
             break;
         bool whole = virtqueue_copy_from(console->chain.readable, console->chain.readable_count, 0,

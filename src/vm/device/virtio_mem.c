@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "vm/device/virtqueue_next.h"
 #include "vm/log.h"
 #include "vm/memory/guest_discard.h"
 
@@ -213,7 +212,7 @@ static void notified(struct virtio_device *device, unsigned index)
             virtio_device_notify(device, index);
             break;
         }
-        status = virtqueue_next(queue, &mem->chain);
+        status = virtqueue_pop(queue, &mem->chain);
         if (status <= 0)
             break;
         obeys = serve(mem, &written);
