@@ -51,6 +51,8 @@ static bool send_message(struct console *console, struct port *port, enum contro
 
 void console_control_send(struct console *console)
 {
+    const struct virtqueue *queue = &console->device.queues[CONTROL_RECEIVE_QUEUE];
+    const uint16_t before = queue->next_used;
     int status = 0;
     bool has_room = true;
     for (unsigned i = 0; i < console->port_count && has_room; i++) {
@@ -63,7 +65,8 @@ void console_control_send(struct console *console)
                 port->pending &= ~(1u << message);
         }
     }
-    virtio_device_interrupt(&console->device, CONTROL_RECEIVE_QUEUE);
+    if (queue->next_used != before)
+        virtio_device_interrupt(&console->device, CONTROL_RECEIVE_QUEUE);
     if (status < 0)
         virtio_device_break(&console->device, "put a malformed request into the control queue");
 }

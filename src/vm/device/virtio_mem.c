@@ -204,6 +204,7 @@ static void notified(struct virtio_device *device, unsigned index)
 {
     struct mem *mem = (struct mem *)device;
     struct virtqueue *queue = &device->queues[index];
+    const uint16_t before = queue->next_used;
     bool obeys = true;
     int status = 0;
     for (unsigned turn = 0; obeys; turn++) {
@@ -218,7 +219,8 @@ static void notified(struct virtio_device *device, unsigned index)
         obeys = serve(mem, &written);
         virtqueue_push(queue, mem->chain.head, written);
     }
-    virtio_device_interrupt(device, index);
+    if (queue->next_used != before)
+        virtio_device_interrupt(device, index);
     if (status < 0 || !obeys)
         virtio_device_break(device, "put a malformed request into its queue");
 }
