@@ -7,7 +7,9 @@
 
 #define VIRTIO_MEM_BLOCK_MIN (2ull << 20)
 
-/* Sizes in bytes. The region is guest memory that was added already (guest_memory_add()). */
+/* Sizes in bytes. When the driver becomes ready, the region is there as guest memory
+ * (guest_memory_add(), but after the kernel was told what RAM it has); the engine doesn't map it:
+ * that is what expose does, slot by slot. */
 struct virtio_mem_options {
     uint64_t address;    /* of the region; a multiple of slot_size, or Linux can't use all of it */
     uint64_t total_size; /* of the region; a multiple of slot_size */
