@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
@@ -14,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "vm/device/fs_session.h"
 #include "vm_fs_guest.h"
 
 static void files_are_made_written_and_read(void **state)
@@ -286,6 +288,60 @@ static void other_versions_are_told(void **state)
     assert_int_equal(fs_call(FUSE_INIT, 0, &older, 8, NULL), EINVAL);
 }
 
+/* A look-up in a session without a server. */
+static int look_up_in(struct fs_session *session, const char *name, uint64_t *node)
+{
+    static struct virtqueue_chain chain;
+    struct {
+        struct fuse_in_header header;
+        char name[32];
+    } packet = {{.opcode = FUSE_LOOKUP, .nodeid = FS_ROOT}, ""};
+    struct {
+        struct fuse_out_header header;
+        struct fuse_entry_out entry;
+    } answer;
+    strncpy(packet.name, name, sizeof packet.name - 1);
+    chain.parts[0] = (struct iovec){&packet, sizeof packet};
+    chain.parts[1] = (struct iovec){&answer, sizeof answer};
+    chain.readable = chain.parts;
+    chain.writable = chain.parts + 1;
+    chain.readable_count = chain.writable_count = 1;
+    chain.readable_size = sizeof packet;
+    chain.writable_size = sizeof answer;
+    assert_true(fs_session_serve(session, &chain) >= sizeof answer.header);
+    *node = answer.entry.nodeid;
+    return -answer.header.error;
+}
+
+/* A guest that knows of as many files as there may be gets an error, until it forgets one. */
+static void descriptors_are_bounded(void **state)
+{
+    (void)state;
+    char name[32];
+    uint64_t node, last = 0;
+    unsigned known = 0;
+    int root = open(fs_shared, O_PATH | O_DIRECTORY), proc = open("/proc/self/fd", O_PATH);
+    assert_true(root >= 0 && proc >= 0);
+    struct fs_session *session = fs_session_create(root, proc, VIRTIO_FS_CACHE_AUTO, 64);
+    session->greeted = true;
+    for (unsigned i = 0; i < 100; i++) {
+        snprintf(name, sizeof name, "file-%u", i);
+        fs_put(fs_path(name), "");
+        int status = look_up_in(session, name, &node);
+        assert_true(status == 0 || status == ENFILE);
+        known += status == 0;
+        last = status == 0 ? node : last;
+    }
+    assert_in_range(known, 40, 64);
+    assert_true(fs_inode_is_scarce(session));
+    assert_int_equal(look_up_in(session, "file-0", &node), 0); /* it is known already */
+    fs_inode_forget(session, last, 1);
+    assert_int_equal(look_up_in(session, "file-99", &node), 0);
+    fs_session_release(session);
+    close(root);
+    close(proc);
+}
+
 #define with_share(test) cmocka_unit_test_setup_teardown(test, fs_open_guest, fs_close_guest)
 
 int main(void)
@@ -300,6 +356,7 @@ int main(void)
         with_share(forgotten_files_are_nothing),
         with_share(a_reset_forgets_all),
         with_share(other_versions_are_told),
+        with_share(descriptors_are_bounded),
     };
     vm_log_set_sink(fs_quiet);
     return cmocka_run_group_tests(tests, NULL, NULL);
