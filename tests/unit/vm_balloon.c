@@ -187,6 +187,23 @@ static void statistics_are_asked_for_again(void **state)
     assert_null(driver.loop.timers);
 }
 
+/* Linux puts its first statistics into the queue before it is ready, and notifies then only. */
+static void statistics_from_before_are_taken(void **state)
+{
+    (void)state;
+    struct virtio_balloon_statistics statistics;
+    struct error err = {0};
+    driver.device->active = false;
+    give_statistics(2, 0, 3);
+    driver.device->active = true;
+    assert_int_equal(virtio_balloon_statistics(driver.device, &statistics, &err), 0);
+    assert_int_equal(statistics.present, 0);
+    assert_int_equal(driver.device->operations->activate(driver.device, &err), 0);
+    driver_turn(&driver, 0);
+    assert_int_equal(virtio_balloon_statistics(driver.device, &statistics, &err), 0);
+    assert_int_equal(statistics.present, 7);
+}
+
 static void add_free_pages(unsigned queue, unsigned first, unsigned count)
 {
     const struct driver_part parts[] = {
@@ -332,6 +349,7 @@ int main(void)
         with_device(odd_lists_of_pages_break_the_device),
         with_device(its_size_is_asked_for_and_told),
         with_device(statistics_are_asked_for_again),
+        with_device(statistics_from_before_are_taken),
         with_device(hints_of_the_present_run_are_taken),
         with_device(reports_are_taken),
         with_device(only_whole_pages_go),

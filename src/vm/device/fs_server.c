@@ -25,7 +25,6 @@
 #include "base/scope.h"
 #include "vm/device/fs_confine.h"
 #include "vm/device/fs_session.h"
-#include "vm/device/virtqueue_next.h"
 
 #define PATIENCE 10000 /* ms that an order may take: a flush to a slow disk goes before it */
 #define DESCRIPTORS_MAX (1u << 20)
@@ -125,7 +124,7 @@ static bool serve(struct server *server, unsigned index)
     struct virtqueue *queue = &server->queues[index];
     int status = 0;
     unsigned turn = 0;
-    while (turn++ < TURN_MAX && (status = virtqueue_next(queue, &server->chain)) > 0) {
+    while (turn++ < TURN_MAX && (status = virtqueue_pop(queue, &server->chain)) > 0) {
         uint32_t written = fs_session_serve(server->session, &server->chain);
         virtqueue_push(queue, server->chain.head, written);
         if (virtqueue_should_interrupt(queue))

@@ -9,7 +9,6 @@
 
 #include "base/memory.h"
 #include "base/scope.h"
-#include "vm/device/virtqueue_next.h"
 #include "vm/memory/guest_discard.h"
 
 /* Features (5.5.3). */
@@ -191,6 +190,7 @@ static void notified(struct virtio_device *device, unsigned index)
 {
     struct balloon *balloon = (struct balloon *)device;
     struct virtqueue *queue = &device->queues[index];
+    const uint16_t before = queue->next_used;
     enum role role = balloon->roles[index];
     int status = 0;
     bool obeys = true;
@@ -199,7 +199,7 @@ static void notified(struct virtio_device *device, unsigned index)
             virtio_device_notify(device, index);
             break;
         }
-        status = virtqueue_next(queue, &balloon->chain);
+        status = virtqueue_pop(queue, &balloon->chain);
         if (status <= 0)
             break;
         if (role == STATS) {
@@ -214,7 +214,8 @@ static void notified(struct virtio_device *device, unsigned index)
             discard_buffers(balloon);
         virtqueue_push(queue, balloon->chain.head, 0); /* deflated pages come back when touched */
     }
-    virtio_device_interrupt(device, index);
+    if (queue->next_used != before)
+        virtio_device_interrupt(device, index);
     if (status < 0 || !obeys)
         virtio_device_break(device, "put a malformed request into its queue");
 }
@@ -239,6 +240,9 @@ static int activate(struct virtio_device *device, struct error *err)
     if (virtio_device_has(device, STATISTICS))
         loop_timer_set(device->loop, &balloon->timer,
                        1000ll * balloon->options.statistics_interval);
+    /* Linux puts its statistics there, and notifies, before it says that it is ready. */
+    for (unsigned i = 0; i < device->queue_count; i++)
+        virtio_device_notify(device, i);
     return 0;
 }
 

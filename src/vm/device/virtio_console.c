@@ -61,6 +61,7 @@ void console_receive(struct port *port)
 {
     struct console *console = port->console;
     struct virtqueue *queue = &console->device.queues[port->receive_queue];
+    const uint16_t before = queue->next_used;
     bool want_more = false;
     int status = 0;
     for (unsigned turn = 0; port->in.source.fd >= 0 && wants_input(port); turn++) {
@@ -68,7 +69,7 @@ void console_receive(struct port *port)
             virtio_device_notify(&console->device, port->receive_queue);
             break;
         }
-        status = virtqueue_next(queue, &console->chain);
+        status = virtqueue_pop(queue, &console->chain);
         if (status <= 0)
             break;
         if (console->chain.writable_size == 0) {
@@ -87,7 +88,8 @@ void console_receive(struct port *port)
         virtqueue_push(queue, console->chain.head, (uint32_t)count);
     }
     watch(port, &port->in, want_more ? EPOLLIN : 0);
-    virtio_device_interrupt(&console->device, port->receive_queue);
+    if (queue->next_used != before)
+        virtio_device_interrupt(&console->device, port->receive_queue);
     if (status < 0)
         virtio_device_break(&console->device, "put a malformed request into a receive queue");
 }
@@ -120,6 +122,7 @@ void console_transmit(struct port *port)
 {
     struct console *console = port->console;
     struct virtqueue *queue = &console->device.queues[port->transmit_queue];
+    const uint16_t before = queue->next_used;
     bool want_room = false;
     int status = 0;
     for (unsigned turn = 0;; turn++) {
@@ -128,7 +131,7 @@ void console_transmit(struct port *port)
                 virtio_device_notify(&console->device, port->transmit_queue);
                 break;
             }
-            status = virtqueue_next(queue, &port->sending);
+            status = virtqueue_pop(queue, &port->sending);
             if (status <= 0)
                 break;
             port->is_sending = true;
@@ -141,7 +144,8 @@ void console_transmit(struct port *port)
         virtqueue_push(queue, port->sending.head, 0);
     }
     watch(port, &port->out, want_room ? EPOLLOUT : 0);
-    virtio_device_interrupt(&console->device, port->transmit_queue);
+    if (queue->next_used != before)
+        virtio_device_interrupt(&console->device, port->transmit_queue);
     if (status < 0)
         virtio_device_break(&console->device, "put a malformed request into a transmit queue");
 }
@@ -257,6 +261,15 @@ static void write_config(struct virtio_device *device, unsigned offset, const vo
         return;
 }
 
+/* Buffers may be there before the driver is ready. */
+static int activate(struct virtio_device *device, struct error *err)
+{
+    (void)err;
+    for (unsigned i = 0; i < device->queue_count; i++)
+        virtio_device_notify(device, i);
+    return 0;
+}
+
 static void reset(struct virtio_device *device)
 {
     struct console *console = (struct console *)device;
@@ -284,6 +297,7 @@ static void release(struct virtio_device *device)
 static const struct virtio_operations operations = {.type = VIRTIO_CONSOLE,
                                                     .name = "console",
                                                     .write_config = write_config,
+                                                    .activate = activate,
                                                     .reset = reset,
                                                     .notified = notified,
                                                     .release = release};

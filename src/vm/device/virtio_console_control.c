@@ -39,7 +39,7 @@ static bool send_message(struct console *console, struct port *port, enum contro
 {
     uint8_t bytes[sizeof(struct console_message) + VIRTIO_CONSOLE_NAME_MAX];
     struct virtqueue *queue = &console->device.queues[CONTROL_RECEIVE_QUEUE];
-    *status = virtqueue_next(queue, &console->chain);
+    *status = virtqueue_pop(queue, &console->chain);
     if (*status <= 0)
         return false;
     size_t size = compose(console, port, message, bytes);
@@ -51,6 +51,8 @@ static bool send_message(struct console *console, struct port *port, enum contro
 
 void console_control_send(struct console *console)
 {
+    const struct virtqueue *queue = &console->device.queues[CONTROL_RECEIVE_QUEUE];
+    const uint16_t before = queue->next_used;
     int status = 0;
     bool has_room = true;
     for (unsigned i = 0; i < console->port_count && has_room; i++) {
@@ -63,7 +65,8 @@ void console_control_send(struct console *console)
                 port->pending &= ~(1u << message);
         }
     }
-    virtio_device_interrupt(&console->device, CONTROL_RECEIVE_QUEUE);
+    if (queue->next_used != before)
+        virtio_device_interrupt(&console->device, CONTROL_RECEIVE_QUEUE);
     if (status < 0)
         virtio_device_break(&console->device, "put a malformed request into the control queue");
 }
@@ -128,7 +131,7 @@ void console_control_take(struct console *console)
             virtio_device_notify(&console->device, CONTROL_TRANSMIT_QUEUE);
             break;
         }
-        status = virtqueue_next(queue, &console->chain);
+        status = virtqueue_pop(queue, &console->chain);
         if (status <= 0)
             break;
         bool whole = virtqueue_copy_from(console->chain.readable, console->chain.readable_count, 0,

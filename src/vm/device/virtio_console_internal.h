@@ -5,7 +5,6 @@
 #include <endian.h>
 
 #include "vm/device/virtio_console.h"
-#include "vm/device/virtqueue_next.h"
 
 /* Features (5.3.3); linux/virtio_console.h can't be included beside virtio_device.h. */
 #define CONSOLE_SIZE (1ull << 0)
