@@ -93,6 +93,23 @@ static void it_is_made_once_and_goes_with_the_layer(void **state)
     assert_int_equal(count_entries("leases"), 0);
 }
 
+static void one_without_its_layer_is_a_fault_that_pruning_removes(void **state)
+{
+    (void)state;
+    scope_image struct image image = {0};
+    scope_image_derived struct image_derived derived = {0};
+    find_held(&image);
+    assert_int_equal(image_derive(fixture.store, &image, &text_derivation, &derived, &fixture.err),
+                     0);
+    assert_int_equal(image_store_check(fixture.store, true, NULL, NULL, &fixture.err), 0);
+    fixture_write("images/derived/0123456789abcdef01234567.text", "of no layer");
+    assert_int_equal(image_store_check(fixture.store, true, NULL, NULL, &fixture.err), 1);
+    scope_image_removal struct image_removal removal = {0};
+    assert_int_equal(image_prune(fixture.store, NULL, &removal, &fixture.err), 0);
+    assert_int_equal(image_store_check(fixture.store, true, NULL, NULL, &fixture.err), 0);
+    assert_int_equal(count_entries("derived"), 1);
+}
+
 static void many_at_once_make_it_once(void **state)
 {
     (void)state;
@@ -161,6 +178,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, fixture_make_store, fixture_remove)
         CASE(it_is_made_once_and_goes_with_the_layer),
+        CASE(one_without_its_layer_is_a_fault_that_pruning_removes),
         CASE(many_at_once_make_it_once),
         CASE(what_fails_leaves_nothing),
         CASE(who_is_killed_leaves_what_the_next_removes),
