@@ -120,8 +120,9 @@ int user_resolve(struct config_process *process, const char *username, int root,
 
 /* ---- processes.c ---- */
 
-/* Starts the container, or another process in it, for the connection. */
-int process_start(struct connection *connection, const char *id, json_t *process,
+/* Starts the container (id NULL), or another process in it, for the connection. is_detached: it has
+ * no input, what it writes is thrown away. */
+int process_start(struct connection *connection, const char *id, json_t *process, bool is_detached,
                   struct error *err);
 int process_attach(struct connection *connection, const char *id, uint64_t output, uint64_t errors,
                    struct error *err);

@@ -45,6 +45,7 @@ struct process_record {
     struct loop_source channel; /* to the process while it is being set up; fd -1: it runs */
     pid_t pid;                  /* 0: not known yet */
     bool terminal, has_ended, exit_sent;
+    bool is_detached; /* nobody wants its output, nor hears of its end */
     struct agent_exit end;
     struct loop_source input; /* what we write to */
     struct stream input_buffer;
@@ -140,8 +141,12 @@ static int check_id(struct guest *guest, const char *id, struct error *err)
 static void read_output(struct process_record *record, struct output *output)
 {
     int fd = output->source.fd;
-    while (fd >= 0 && stream_room(&output->stream) > 0) {
+    /* No more than so much at a time: others wait, too. */
+    uint64_t limit = output->stream.end + AGENT_WINDOW_SIZE;
+    while (fd >= 0 && stream_room(&output->stream) > 0 && output->stream.end < limit) {
         ssize_t count = stream_read_from(&output->stream, fd);
+        if (count > 0 && record->is_detached)
+            output->stream.consumed = output->stream.sent = output->stream.end;
         if (count > 0 || (count < 0 && errno == EINTR))
             continue;
         /* A child that it left behind may hold the pipe: the process's own output is all there. */
@@ -204,7 +209,7 @@ static bool all_is_sent(struct process_record *record)
     return done;
 }
 
-/* Moves what can be moved. */
+/* Moves what can be moved. The last thing that is done with a record: it may be gone. */
 static void pump(struct process_record *record)
 {
     write_input(record);
@@ -212,6 +217,10 @@ static void pump(struct process_record *record)
         return; /* the reply comes first */
     for (int i = 0; i < 2; i++)
         read_output(record, &record->outputs[i]);
+    if (record->is_detached && record->has_ended && !record->connection) {
+        free_process(record);
+        return;
+    }
     if (!record->connection || record->exit_sent || !all_is_sent(record) || !record->has_ended)
         return;
     record->exit_sent = true;
@@ -471,7 +480,8 @@ static const char *username_of(const json_t *process)
     return json_string_value(json_object_get(json_object_get(process, "user"), "username"));
 }
 
-int process_start(struct connection *connection, const char *id, json_t *process, struct error *err)
+int process_start(struct connection *connection, const char *id, json_t *process, bool is_detached,
+                  struct error *err)
 {
     struct guest *guest = connection->guest;
     bool joins = id != NULL;
@@ -482,6 +492,7 @@ int process_start(struct connection *connection, const char *id, json_t *process
     if (check_id(guest, joins ? id : CONTAINER_ID, err) < 0)
         return -1;
     struct process_record *record = add_process(connection, joins ? id : CONTAINER_ID);
+    record->is_detached = record->input_buffer.closed = is_detached;
     scope_close int container = joins ? process_container_pidfd(guest) : -1;
     struct launch plan = {.guest = guest,
                           .config = &guest->config,
@@ -594,6 +605,8 @@ void process_sent(struct process_record *record)
 void process_detach(struct process_record *record)
 {
     record->connection = NULL;
+    if (record->is_detached)
+        pump(record);
 }
 
 /* ---- ends ---- */

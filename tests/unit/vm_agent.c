@@ -281,6 +281,48 @@ static void test_background_children_do_not_hold_the_end(void **state)
     expect("sleep 50 & echo early", "early\n", 0);
 }
 
+/* Nothing that it writes makes it wait, and its record goes with it. */
+static void test_detached_processes_go_on_alone(void **state)
+{
+    (void)state;
+    for (int terminal = 0; terminal < 2; terminal++) {
+        json_t *process = make_process(
+            "cat; yes | head -c 1000000; echo done >/tmp/detached; while test -e /tmp/detached; do "
+            "sleep 0.01; done");
+        json_object_set_new(process, "terminal", json_boolean(terminal));
+        if (terminal)
+            json_object_set_new(process, "args",
+                                json_pack("[s, s, s]", "/bin/sh", "-c",
+                                          "yes | head -c 1000000; echo done >/tmp/detached; while "
+                                          "test -e /tmp/detached; do sleep 0.01; done"));
+        json_decref(call(
+            "exec", json_pack("{s:s, s:o, s:b}", "id", "alone", "process", process, "detach", 1)));
+        expect("while ! test -s /tmp/detached; do sleep 0.01; done; cat /tmp/detached", "done\n",
+               0);
+        expect_refusal("exec",
+                       json_pack("{s:s, s:o, s:b}", "id", "alone", "process", make_process("true"),
+                                 "detach", 1),
+                       "a process 'alone'");
+        expect("mv /tmp/detached /tmp/gone", "", 0);
+        struct error err = {0};
+        json_t *reply = NULL;
+        for (int tries = 0; tries < 500 && !strstr(err.text, "no process"); tries++) {
+            json_decref(reply);
+            reply = agent_call(&address, "signal",
+                               json_pack("{s:s, s:i}", "id", "alone", "signal", 0), TIMEOUT, &err);
+        }
+        assert_null(reply);
+        struct session session = {0};
+        struct agent_process_progress progress = {0};
+        session_open(&session);
+        session.process = agent_process_attach(&session.loop, &address, "alone", &progress, TIMEOUT,
+                                               &session_events, &session);
+        session_run(&session);
+        assert_non_null(strstr(session.err.text, "no process 'alone'"));
+        session_close(&session);
+    }
+}
+
 /* ---- lost connections ---- */
 
 static void test_attaches_again_without_losing_a_byte(void **state)
@@ -479,6 +521,7 @@ int main(void)
         cmocka_unit_test(test_discards_input_nobody_reads),
         cmocka_unit_test(test_gives_a_terminal),
         cmocka_unit_test(test_background_children_do_not_hold_the_end),
+        cmocka_unit_test(test_detached_processes_go_on_alone),
         cmocka_unit_test(test_attaches_again_without_losing_a_byte),
         cmocka_unit_test(test_copies_trees_in_and_out),
         cmocka_unit_test(test_stays_in_the_container),

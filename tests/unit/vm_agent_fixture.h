@@ -74,7 +74,8 @@ static void make_trees(void)
     run("cd %s && mkdir -p low/bin low/etc low/tmp low/root high/etc disk && cp /bin/busybox "
         "low/bin && "
         "for name in sh cat echo id stty ls sleep kill tr head wc printf readlink hostname env pwd "
-        "grep test true ulimit yes stat ln mkdir ip date ps; do ln -s busybox low/bin/$name; done",
+        "grep test true ulimit yes stat ln mkdir mv ip date ps; do ln -s busybox low/bin/$name; "
+        "done",
         directory);
     run("cd %s && echo low >low/which && echo low >low/only && echo high >high/which && "
         "printf 'root:x:0:0::/root:/bin/sh\\nweb:x:33:34::/srv:/bin/sh\\n' >low/etc/passwd && "
