@@ -306,7 +306,8 @@ static void test_detached_processes_go_on_alone(void **state)
         expect("mv /tmp/detached /tmp/gone", "", 0);
         struct error err = {0};
         json_t *reply = NULL;
-        for (int tries = 0; tries < 500 && !strstr(err.text, "no process"); tries++) {
+        int64_t deadline = loop_now() + TIMEOUT;
+        while (!strstr(err.text, "no process") && loop_now() < deadline) {
             json_decref(reply);
             reply = agent_call(&address, "signal",
                                json_pack("{s:s, s:i}", "id", "alone", "signal", 0), TIMEOUT, &err);
