@@ -10,7 +10,6 @@
 #include <termios.h>
 #include <unistd.h>
 
-#include "base/scope.h"
 #include "processes.h"
 
 /* ---- the list ---- */

@@ -6,7 +6,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/scope.h"
 #include "guest.h"
 
 #define REPLIES_LATER ((json_t *)-1)
