@@ -21,6 +21,7 @@
 #define GUEST_LAYERS "/layers" /* its layers, by number */
 #define GUEST_DISK "/disk"     /* its writable disk */
 #define GUEST_FILES "/files"   /* files the host gave, by number */
+#define GUEST_SHARES "/shares" /* directories of the host, by tag */
 #define GUEST_CGROUP "/sys/fs/cgroup/container"
 
 struct process_record;
@@ -92,6 +93,7 @@ void connection_fail(struct connection *connection, const struct error *err);
 /* Makes everything ready for the container, as the host's document says. */
 int boot_take(struct guest *guest, json_t *document, struct error *err);
 int disks_mount(const struct guest *guest, const struct json_t *root, struct error *err);
+int disks_mount_shares(const struct json_t *shares, struct error *err);
 int disks_unmount(struct error *err);
 int network_configure(const struct json_t *network, struct error *err);
 int network_raise_loopback(struct error *err);
