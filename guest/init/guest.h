@@ -137,6 +137,8 @@ void process_detach(struct process_record *record);
 void process_reap(struct guest *guest, pid_t pid, int status);
 int process_signal(struct guest *guest, const char *id, int number, struct error *err);
 int process_resize(struct guest *guest, const char *id, struct agent_size size, struct error *err);
+/* Whether it has ended and the host, connected, hasn't said yet that it has got all. */
+bool process_container_is_awaited(struct guest *guest);
 /* Kills all that run. */
 void process_kill_all(struct guest *guest);
 /* An open pidfd of the container's first process; -1 if it doesn't run. */
@@ -150,7 +152,7 @@ void request_serve(struct connection *connection, const char *text, size_t lengt
 json_t *stats_read(const struct guest *guest, struct error *err);
 json_t *stats_list_processes(const struct guest *guest, struct error *err);
 void shutdown_begin(struct guest *guest, int signal, int64_t grace, bool restart);
-/* The container has ended. */
+/* The container has ended, or the host has heard of it. */
 void shutdown_go_on(struct guest *guest);
 enum copy_kind { COPY_STAT, COPY_OUT, COPY_IN };
 /* Hands the connection over to a child that serves it, in the container's file system. */

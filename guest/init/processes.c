@@ -163,8 +163,11 @@ bool process_receive(struct process_record *record, unsigned int type, const cha
     }
     if (type != AGENT_FORGET)
         return false;
+    struct guest *guest = record->guest;
     if (record->has_ended && record->exit_sent)
         process_free(record);
+    if (guest->is_ending && !guest->container)
+        shutdown_go_on(guest);
     return true;
 }
 
@@ -175,9 +178,12 @@ void process_sent(struct process_record *record)
 
 void process_detach(struct process_record *record)
 {
+    struct guest *guest = record->guest;
     record->connection = NULL;
     if (record->is_detached)
         process_pump(record);
+    if (guest->is_ending && !guest->container)
+        shutdown_go_on(guest);
 }
 
 /* ---- ends ---- */
@@ -222,6 +228,12 @@ int process_resize(struct guest *guest, const char *id, struct agent_size size, 
         return error_set(err, ENOTTY, "process '%s'", record->id);
     set_size(record, size);
     return 0;
+}
+
+bool process_container_is_awaited(struct guest *guest)
+{
+    const struct process_record *record = process_find(guest, CONTAINER_ID);
+    return record && record->has_ended && record->connection;
 }
 
 void process_kill_all(struct guest *guest)

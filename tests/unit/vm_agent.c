@@ -488,8 +488,10 @@ static void test_shuts_down_cleanly(void **state)
     (void)state;
     struct agent_process_progress progress = {.output = main_session.length[0]};
     main_session.stop_after = 0;
+    main_session.stop_at_start = true;
     main_session.process = agent_process_attach(&main_session.loop, &address, "main", &progress,
                                                 TIMEOUT, &session_events, &main_session);
+    session_run(&main_session);
     json_decref(call("shutdown", json_pack("{s:i}", "grace", 15000)));
     session_run(&main_session);
     assert_string_equal(main_session.output[0], "ready\ngot term\n");

@@ -143,7 +143,7 @@ static json_t *call(const char *request, json_t *document)
 
 static void make_directories(void)
 {
-    const char *base = getenv("TMPDIR");
+    const char *base = getenv("HULL_TEST_DIRECTORY");
     snprintf(directory, sizeof directory, "%s/hull-agent-XXXXXX", base ? base : "/tmp");
     assert_non_null(mkdtemp(directory));
     snprintf(socket_path, sizeof socket_path, "%s/vsock", directory);
@@ -200,8 +200,9 @@ struct session {
     size_t input_length;
     char *output[2];
     size_t length[2];
-    int64_t hold;      /* so many bytes of output are not consumed for a while */
-    size_t stop_after; /* let go of it after so many bytes of output; 0: don't */
+    int64_t hold;       /* so many bytes of output are not consumed for a while */
+    size_t stop_after;  /* let go of it after so many bytes of output; 0: don't */
+    bool stop_at_start; /* return when it has begun */
     uint16_t rows, columns;
     pid_t pid;
     bool has_ended, is_lost;
@@ -222,6 +223,7 @@ static void session_started(void *context, pid_t pid)
 {
     struct session *session = context;
     session->pid = pid;
+    session->loop.done = session->stop_at_start;
     if (session->rows)
         agent_process_resize(session->process, session->rows, session->columns);
     give_input(session);
