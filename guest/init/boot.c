@@ -56,7 +56,8 @@ static int prepare(struct guest *guest, const json_t *document, struct error *er
     const char *hostname = guest->config.hostname;
     if (hostname && sethostname(hostname, strlen(hostname)) < 0)
         return error_set(err, errno, "can't set the hostname '%s'", hostname);
-    if (disks_mount(guest, json_object_get(document, "root"), err) < 0)
+    if (disks_mount(guest, json_object_get(document, "root"), err) < 0 ||
+        disks_mount_shares(json_object_get(document, "shares"), err) < 0)
         return -1;
     return files_write(guest, json_object_get(document, "files"), err);
 }

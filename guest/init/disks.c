@@ -99,6 +99,24 @@ int disks_mount(const struct guest *guest, const json_t *root, struct error *err
     return 0;
 }
 
+/* Directories of the host's (virtio-fs), by their tag: what the configuration's bind mounts have as
+ * sources. One may serve many volumes, read-only or not, and single files. */
+int disks_mount_shares(const json_t *shares, struct error *err)
+{
+    size_t i;
+    json_t *share;
+    json_array_foreach(shares, i, share)
+    {
+        const char *tag = json_string_value(share);
+        if (!tag || !*tag || strchr(tag, '/') || *tag == '.')
+            return error_set(err, EINVAL, "shares[%zu]: expected a tag", i);
+        scope_free char *path = memory_format(GUEST_SHARES "/%s", tag);
+        if (mkdir(path, 0755) < 0 || mount(tag, path, "virtiofs", MS_NOSUID | MS_NODEV, NULL) < 0)
+            return error_set(err, errno, "can't mount the host's directory '%s'", tag);
+    }
+    return 0;
+}
+
 /* Whatever is mounted; the first failure is told. */
 int disks_unmount(struct error *err)
 {
@@ -110,6 +128,15 @@ int disks_unmount(struct error *err)
         mount(NULL, GUEST_DISK, NULL, MS_REMOUNT | MS_RDONLY, NULL);
         if (result == 0)
             result = error_set(err, errno, "can't unmount the container's disk");
+    }
+    scope_closedir DIR *shares = opendir(GUEST_SHARES);
+    struct dirent *entry;
+    while (shares && (entry = readdir(shares))) {
+        scope_free char *path = memory_format(GUEST_SHARES "/%s", entry->d_name);
+        if (entry->d_name[0] != '.' && umount2(path, 0) < 0 && errno != EINVAL && result == 0)
+            result =
+                error_set(err, errno, "can't unmount the host's directory '%s'", entry->d_name);
+        rmdir(path);
     }
     for (size_t i = 0; i < MAX_LAYERS; i++) {
         char path[32];

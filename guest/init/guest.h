@@ -21,6 +21,7 @@
 #define GUEST_LAYERS "/layers" /* its layers, by number */
 #define GUEST_DISK "/disk"     /* its writable disk */
 #define GUEST_FILES "/files"   /* files the host gave, by number */
+#define GUEST_SHARES "/shares" /* directories of the host, by tag */
 #define GUEST_CGROUP "/sys/fs/cgroup/container"
 
 struct process_record;
@@ -92,6 +93,7 @@ void connection_fail(struct connection *connection, const struct error *err);
 /* Makes everything ready for the container, as the host's document says. */
 int boot_take(struct guest *guest, json_t *document, struct error *err);
 int disks_mount(const struct guest *guest, const struct json_t *root, struct error *err);
+int disks_mount_shares(const struct json_t *shares, struct error *err);
 int disks_unmount(struct error *err);
 int network_configure(const struct json_t *network, struct error *err);
 int network_raise_loopback(struct error *err);
@@ -120,8 +122,9 @@ int user_resolve(struct config_process *process, const char *username, int root,
 
 /* ---- processes.c ---- */
 
-/* Starts the container, or another process in it, for the connection. */
-int process_start(struct connection *connection, const char *id, json_t *process,
+/* Starts the container (id NULL), or another process in it, for the connection. is_detached: it has
+ * no input, what it writes is thrown away. */
+int process_start(struct connection *connection, const char *id, json_t *process, bool is_detached,
                   struct error *err);
 int process_attach(struct connection *connection, const char *id, uint64_t output, uint64_t errors,
                    struct error *err);
@@ -134,6 +137,8 @@ void process_detach(struct process_record *record);
 void process_reap(struct guest *guest, pid_t pid, int status);
 int process_signal(struct guest *guest, const char *id, int number, struct error *err);
 int process_resize(struct guest *guest, const char *id, struct agent_size size, struct error *err);
+/* Whether it has ended and the host, connected, hasn't said yet that it has got all. */
+bool process_container_is_awaited(struct guest *guest);
 /* Kills all that run. */
 void process_kill_all(struct guest *guest);
 /* An open pidfd of the container's first process; -1 if it doesn't run. */
@@ -147,7 +152,7 @@ void request_serve(struct connection *connection, const char *text, size_t lengt
 json_t *stats_read(const struct guest *guest, struct error *err);
 json_t *stats_list_processes(const struct guest *guest, struct error *err);
 void shutdown_begin(struct guest *guest, int signal, int64_t grace, bool restart);
-/* The container has ended. */
+/* The container has ended, or the host has heard of it. */
 void shutdown_go_on(struct guest *guest);
 enum copy_kind { COPY_STAT, COPY_OUT, COPY_IN };
 /* Hands the connection over to a child that serves it, in the container's file system. */

@@ -46,7 +46,8 @@ static int mount_all(struct error *err)
 static int make_root(bool is_machine, const char *directory, struct error *err)
 {
     static const char *const directories[] = {
-        GUEST_ROOT + 1, GUEST_LAYERS + 1, GUEST_DISK + 1, GUEST_FILES + 1, "proc", "sys", "dev"};
+        &GUEST_ROOT[1],   &GUEST_LAYERS[1], &GUEST_DISK[1], &GUEST_FILES[1],
+        &GUEST_SHARES[1], "proc",           "sys",          "dev"};
     if (mount("tmpfs", directory, "tmpfs", MS_NOSUID, "mode=755,size=64m") < 0)
         return error_set(err, errno, "can't mount a tmpfs on %s", directory);
     if (chdir(directory) < 0)

@@ -90,7 +90,8 @@ static int run(struct guest *guest, const char *directory, struct error *err)
         return -1;
     /* For people who look on; it takes time, which `quiet` on the kernel's command line saves. */
     if (guest->is_machine && !machine_is_quiet())
-        guest_log("version %s listens on port %u of vsock", HULL_VERSION, guest->port);
+        guest_log("version %s listens on port %u of vsock, %lld ms after the kernel began",
+                  HULL_VERSION, guest->port, (long long)loop_now());
     loop_run(&guest->loop);
     return 0;
 }

@@ -13,7 +13,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/memory.h"
 #include "base/quantity.h"
 #include "base/scope.h"
 #include "guest.h"

@@ -6,7 +6,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/scope.h"
 #include "guest.h"
 
 #define REPLIES_LATER ((json_t *)-1)
@@ -60,13 +59,14 @@ static json_t *boot(struct connection *connection, json_t *document, struct erro
 static json_t *start(struct connection *connection, json_t *document, struct error *err)
 {
     (void)document;
-    return process_start(connection, NULL, NULL, err) < 0 ? NULL : REPLIES_LATER;
+    return process_start(connection, NULL, NULL, false, err) < 0 ? NULL : REPLIES_LATER;
 }
 
 static json_t *exec(struct connection *connection, json_t *document, struct error *err)
 {
     const char *id = text_of(document, "id");
-    int result = process_start(connection, id ? id : "", json_object_get(document, "process"), err);
+    int result = process_start(connection, id ? id : "", json_object_get(document, "process"),
+                               json_is_true(json_object_get(document, "detach")), err);
     return result < 0 ? NULL : REPLIES_LATER;
 }
 

@@ -7,6 +7,8 @@
 
 #include "guest.h"
 
+#define LAST_WORDS_MS 2000
+
 /* Everything but us: nothing may hold the disks, or write to them. In a machine this is every
  * process; in a test's process id namespace as well. */
 static void kill_everything(struct guest *guest)
@@ -27,10 +29,11 @@ static void end(struct guest *guest)
     guest->loop.done = true; /* main ends the machine */
 }
 
+/* The host gets the container's last output and its status, where it listens. */
 void shutdown_go_on(struct guest *guest)
 {
-    loop_timer_cancel(&guest->loop, &guest->grace);
-    end(guest);
+    loop_timer_set(&guest->loop, &guest->grace,
+                   process_container_is_awaited(guest) ? LAST_WORDS_MS : 0);
 }
 
 static void grace_is_over(struct loop_timer *timer)

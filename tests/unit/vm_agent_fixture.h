@@ -74,7 +74,8 @@ static void make_trees(void)
     run("cd %s && mkdir -p low/bin low/etc low/tmp low/root high/etc disk && cp /bin/busybox "
         "low/bin && "
         "for name in sh cat echo id stty ls sleep kill tr head wc printf readlink hostname env pwd "
-        "grep test true ulimit yes stat ln mkdir ip date ps; do ln -s busybox low/bin/$name; done",
+        "grep test true ulimit yes stat ln mkdir mv ip date ps; do ln -s busybox low/bin/$name; "
+        "done",
         directory);
     run("cd %s && echo low >low/which && echo low >low/only && echo high >high/which && "
         "printf 'root:x:0:0::/root:/bin/sh\\nweb:x:33:34::/srv:/bin/sh\\n' >low/etc/passwd && "
@@ -124,6 +125,8 @@ static void start_agent(void)
     agent_pid = fork();
     if (agent_pid == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
+        /* The search for leaks needs ptrace, which a process 1 hasn't. */
+        setenv("ASAN_OPTIONS", "detect_leaks=0", 1);
         execl(GUEST_INIT, GUEST_INIT, "--test", socket_path, agent_directory, (char *)NULL);
         _exit(127);
     }
@@ -140,7 +143,7 @@ static json_t *call(const char *request, json_t *document)
 
 static void make_directories(void)
 {
-    const char *base = getenv("TMPDIR");
+    const char *base = getenv("HULL_TEST_DIRECTORY");
     snprintf(directory, sizeof directory, "%s/hull-agent-XXXXXX", base ? base : "/tmp");
     assert_non_null(mkdtemp(directory));
     snprintf(socket_path, sizeof socket_path, "%s/vsock", directory);
@@ -197,8 +200,9 @@ struct session {
     size_t input_length;
     char *output[2];
     size_t length[2];
-    int64_t hold;      /* so many bytes of output are not consumed for a while */
-    size_t stop_after; /* let go of it after so many bytes of output; 0: don't */
+    int64_t hold;       /* so many bytes of output are not consumed for a while */
+    size_t stop_after;  /* let go of it after so many bytes of output; 0: don't */
+    bool stop_at_start; /* return when it has begun */
     uint16_t rows, columns;
     pid_t pid;
     bool has_ended, is_lost;
@@ -219,6 +223,7 @@ static void session_started(void *context, pid_t pid)
 {
     struct session *session = context;
     session->pid = pid;
+    session->loop.done = session->stop_at_start;
     if (session->rows)
         agent_process_resize(session->process, session->rows, session->columns);
     give_input(session);

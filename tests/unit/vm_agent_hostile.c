@@ -29,7 +29,7 @@ static pid_t server;
 static int set_up(void **state)
 {
     (void)state;
-    snprintf(directory, sizeof directory, "/tmp/hull-hostile-XXXXXX");
+    snprintf(directory, sizeof directory, "./hostile-XXXXXX");
     if (!mkdtemp(directory))
         return -1;
     snprintf(socket_path, sizeof socket_path, "%s/vsock", directory);

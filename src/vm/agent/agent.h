@@ -81,7 +81,8 @@ struct agent_process *agent_process_start(struct loop *loop, const struct agent_
                                           const struct agent_process_events *events, void *context);
 /* Starts another process in the container. id: a name of the caller's, unique in the guest.
  * process: an object `process` of the OCI runtime specification, whose user may be a "username"
- * ("name", "name:group" or numbers), to be looked up inside; taken. */
+ * ("name", "name:group" or numbers), to be looked up inside; taken. (One that nobody attends to is
+ * started by agent_call() "exec" with "detach".) */
 struct agent_process *agent_process_exec(struct loop *loop, const struct agent_address *address,
                                          const char *id, json_t *process, int64_t timeout,
                                          const struct agent_process_events *events, void *context);

@@ -13,7 +13,7 @@
 #include "base/scope.h"
 
 #define FIRST_PAUSE_MS 2
-#define LAST_PAUSE_MS 50
+#define LAST_PAUSE_MS 20
 #define MESSAGE_LIMIT 800
 
 int dial_connect(const char *path, int flags)
