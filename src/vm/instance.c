@@ -14,6 +14,7 @@
 #include "vm/cpu/cpuid.h"
 #include "vm/device/virtio_balloon.h"
 #include "vm/device/virtio_block.h"
+#include "vm/device/virtio_mem.h"
 #include "vm/device/virtio_net.h"
 
 /* Firecracker's: no waiting for hardware that isn't there, and a reset that ends the machine. */
@@ -247,6 +248,33 @@ static int update_interface(void *context, const char *id, const struct limiter_
     return 0;
 }
 
+static int update_pmem(void *context, const char *id, const struct limiter_settings *limiter,
+                       struct error *err)
+{
+    (void)limiter;
+    if (!instance_find(context, VIRTIO_PMEM, id))
+        return error_set(err, 0, "there is no pmem device %s", id);
+    return error_set(err, 0,
+                     "pmem device %s has no rate limiter: what the guest writes to its "
+                     "memory is written without the monitor",
+                     id);
+}
+
+static int set_hotplug_size(void *context, uint32_t requested_size_mib, struct error *err)
+{
+    return virtio_mem_request(instance_find(context, VIRTIO_MEM, NULL),
+                              (uint64_t)requested_size_mib << 20, err);
+}
+
+static int get_hotplug_status(void *context, struct memory_hotplug_status *out, struct error *err)
+{
+    struct virtio_mem_status status;
+    (void)err;
+    virtio_mem_status(instance_find(context, VIRTIO_MEM, NULL), &status);
+    *out = (struct memory_hotplug_status){status.plugged_size >> 20, status.requested_size >> 20};
+    return 0;
+}
+
 static struct virtio_device *balloon_of(void *context)
 {
     return instance_find(context, VIRTIO_BALLOON, NULL);
@@ -299,6 +327,9 @@ const struct control_operations instance_operations = {
     .send_ctrl_alt_del = send_ctrl_alt_del,
     .update_drive = update_drive,
     .update_interface = update_interface,
+    .update_pmem = update_pmem,
+    .set_hotplug_size = set_hotplug_size,
+    .get_hotplug_status = get_hotplug_status,
     .set_balloon_amount = set_balloon_amount,
     .set_balloon_interval = set_balloon_interval,
     .get_balloon_statistics = get_balloon_statistics,

@@ -17,6 +17,7 @@ struct instance {
     void *counters[MACHINE_DEVICES_MAX]; /* the metrics of the machine's devices, where there are
                                             any */
     int serial_output, kernel, initrd;   /* descriptors, or -1 */
+    unsigned hotplug_slot;               /* the first of the engine's for memory that may come */
     int64_t started;                     /* us of the monotonic clock: for the boot timer */
 };
 

@@ -10,7 +10,9 @@
 #include "vm/device/virtio_block.h"
 #include "vm/device/virtio_entropy.h"
 #include "vm/device/virtio_fs.h"
+#include "vm/device/virtio_mem.h"
 #include "vm/device/virtio_net.h"
+#include "vm/device/virtio_pmem.h"
 #include "vm/device/virtio_vsock.h"
 #include "vm/instance.h"
 
@@ -114,6 +116,51 @@ static int add_filesystem(struct instance *instance, const struct filesystem_set
     return add(instance, virtio_fs_create(filesystem->id, &options, err), err);
 }
 
+static int add_pmem(struct instance *instance, const struct pmem_settings *pmem, struct error *err)
+{
+    struct machine *machine = &instance->machine;
+    uint64_t size;
+    if (virtio_pmem_measure(pmem->path, &size, err) < 0)
+        return -1;
+    const struct virtio_pmem_settings settings = {
+        .path = pmem->path,
+        .read_only = pmem->is_read_only,
+        .address = machine_reserve(machine, size, VIRTIO_PMEM_ALIGNMENT)};
+    struct virtio_device *device =
+        virtio_pmem_create(pmem->id, &settings, &machine->memory, instance->loop, err);
+    if (add(instance, device, err) < 0)
+        return -1;
+    return machine_expose(machine, machine_take_slots(machine, 1), settings.address, size, true,
+                          err);
+}
+
+/* Slot n of the memory that may come is the engine's slot first_slot + n. */
+static int expose_hotplug(void *context, uint64_t address, uint64_t size, bool exposed,
+                          struct error *err)
+{
+    struct instance *instance = context;
+    unsigned n = (unsigned)((address - instance->machine.hotplug_address) / size);
+    return machine_expose(&instance->machine, instance->hotplug_slot + n, address, size, exposed,
+                          err);
+}
+
+static int add_hotplug(struct instance *instance, const struct memory_hotplug_settings *settings,
+                       struct error *err)
+{
+    struct machine *machine = &instance->machine;
+    struct virtio_mem_options options = {.total_size = (uint64_t)settings->total_size_mib << 20,
+                                         .block_size = (uint64_t)settings->block_size_mib << 20,
+                                         .slot_size = (uint64_t)settings->slot_size_mib << 20,
+                                         .expose = expose_hotplug,
+                                         .context = instance};
+    options.address = machine_reserve(machine, options.total_size, options.slot_size);
+    machine->hotplug_address = options.address;
+    machine->hotplug_size = options.total_size;
+    instance->hotplug_slot =
+        machine_take_slots(machine, (unsigned)(options.total_size / options.slot_size));
+    return add(instance, virtio_mem_create("memory", &options, err), err);
+}
+
 int instance_add_devices(struct instance *instance, const struct vm_settings *settings,
                          struct error *err)
 {
@@ -129,6 +176,12 @@ int instance_add_devices(struct instance *instance, const struct vm_settings *se
         if (add_filesystem(instance, &settings->filesystems[i], err) < 0)
             return -1;
     }
+    for (size_t i = 0; i < settings->pmem_count; i++) {
+        if (add_pmem(instance, &settings->pmem[i], err) < 0)
+            return -1;
+    }
+    if (settings->memory_hotplug.given && add_hotplug(instance, &settings->memory_hotplug, err) < 0)
+        return -1;
     if (settings->vsock.given && add(instance,
                                      virtio_vsock_create("vsock", settings->vsock.guest_cid,
                                                          settings->vsock.socket_path, err),

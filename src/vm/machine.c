@@ -78,11 +78,44 @@ static int add_memory(struct machine *machine, struct error *err)
                           options->shared_memory, options->huge_pages, err) < 0))
         return -1;
     for (unsigned i = 0; i < machine->memory.count; i++) {
-        if (machine->engine->operations->map_memory(machine->engine, i, &machine->memory.regions[i],
-                                                    false, err) < 0)
+        const struct guest_region *region = &machine->memory.regions[i];
+        if (machine_expose(machine, machine_take_slots(machine, 1), region->address, region->size,
+                           true, err) < 0)
             return -1;
     }
+    machine->next_address =
+        options->memory > low ? LAYOUT_4_GIB + options->memory - low : LAYOUT_4_GIB;
     return 0;
+}
+
+uint64_t machine_reserve(struct machine *machine, uint64_t size, uint64_t alignment)
+{
+    uint64_t address = (machine->next_address + alignment - 1) / alignment * alignment;
+    machine->next_address = address + size;
+    return address;
+}
+
+unsigned machine_take_slots(struct machine *machine, unsigned count)
+{
+    unsigned first = machine->slot_count;
+    machine->slot_count += count;
+    return first;
+}
+
+int machine_expose(struct machine *machine, unsigned slot, uint64_t address, uint64_t size,
+                   bool exposed, struct error *err)
+{
+    const struct engine_operations *engine = machine->engine->operations;
+    if (!exposed)
+        return engine->unmap_memory(machine->engine, slot, err);
+    uint64_t room = size;
+    struct guest_region range = {.address = address, .size = size};
+    range.host = guest_memory_at_most(&machine->memory, address, &room, false);
+    if (!range.host || room < size)
+        return error_set(err, 0, "no memory of the machine is at %#llx",
+                         (unsigned long long)address);
+    range.read_only = !guest_memory_at_most(&machine->memory, address, &room, true);
+    return engine->map_memory(machine->engine, slot, &range, false, err);
 }
 
 static int add_board_devices(struct machine *machine, struct error *err)
@@ -209,6 +242,8 @@ static uint64_t write_tables(struct machine *machine, struct error *err)
         .virtio = virtio,
         .virtio_count = machine->pci ? 0 : machine->device_count,
         .has_pci = machine->pci,
+        .hotplug_address = machine->hotplug_address,
+        .hotplug_size = machine->hotplug_size,
         .low_ram = memory < LAYOUT_LOW_END ? memory : LAYOUT_LOW_END,
         .high_ram = memory < LAYOUT_LOW_END ? 0 : memory - LAYOUT_LOW_END,
     };
@@ -229,8 +264,9 @@ int machine_boot(struct machine *machine, int kernel, const char *kernel_name, i
     if (machine->pci)
         ranges[count++] = (struct boot_range){LAYOUT_PCI_CONFIG,
                                               LAYOUT_PCI_CONFIG_END - LAYOUT_PCI_CONFIG, false};
-    if (machine->memory.count > 1)
-        ranges[count++] = (struct boot_range){LAYOUT_4_GIB, machine->memory.regions[1].size, true};
+    if (machine->options.memory > low_end)
+        ranges[count++] =
+            (struct boot_range){LAYOUT_4_GIB, machine->options.memory - low_end, true};
     if (boot_load_kernel(&boot, &machine->memory, kernel, kernel_name, err) < 0 ||
         (initrd >= 0 && boot_load_initrd(&boot, &machine->memory, initrd, initrd_name, err) < 0))
         return -1;

@@ -34,7 +34,7 @@ struct machine_options {
     /* Changes what the guest's processors say they are; may be NULL. */
     void (*change_cpuid)(const void *context, struct cpuid *cpuid);
     const void *context;
-    bool has_pci;                    /* devices are on a PCI bus, instead of virtio-mmio */
+    bool has_pci; /* devices are on a PCI bus, instead of virtio-mmio */
 };
 
 struct machine_vcpu {
@@ -50,6 +50,9 @@ struct machine {
     struct engine *engine;
     struct guest_memory memory;
     struct bus ports, registers;
+    unsigned slot_count;                    /* of the engine's memory slots, that are in use */
+    uint64_t next_address;                  /* above all memory and what was reserved */
+    uint64_t hotplug_address, hotplug_size; /* where memory may come to while it runs, or size 0 */
     struct loop *loop;     /* who opened the machine's, with the lock that all share */
     pthread_mutex_t *lock; /* the loop's */
 
@@ -82,6 +85,13 @@ int machine_open(struct machine *machine, const struct machine_options *options,
                  struct engine *(*open_engine)(const struct engine_options *options,
                                                struct engine_board *board, struct error *err),
                  struct error *err);
+/* A range above all memory, for what a device brings along: its address. */
+uint64_t machine_reserve(struct machine *machine, uint64_t size, uint64_t alignment);
+/* Lets the processors see a range of guest memory that was added after machine_open(), or not any
+ * more: under a slot, of which machine_take_slots() gives some. */
+unsigned machine_take_slots(struct machine *machine, unsigned count);
+int machine_expose(struct machine *machine, unsigned slot, uint64_t address, uint64_t size,
+                   bool exposed, struct error *err);
 /* Adds a device, which is the machine's from here on, also after an error. */
 int machine_add(struct machine *machine, struct virtio_device *device, struct error *err);
 /* Loads a kernel and, if initrd isn't -1, an initrd; then the first processor is ready to start. */
