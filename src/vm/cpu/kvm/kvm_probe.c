@@ -31,7 +31,8 @@ static void discard_write(struct engine_board *board, enum engine_space space, u
     (void)board, (void)space, (void)address, (void)size, (void)value;
 }
 
-/* mov $LOOPS,%ecx; 1: dec %ecx; jnz 1b; ud2, which without an IDT is a triple fault, and the end. */
+/* mov $LOOPS,%ecx; 1: dec %ecx; jnz 1b; ud2, which without an IDT is a triple fault, and the end.
+ */
 static void write_program(struct guest_memory *memory)
 {
     uint8_t program[] = {0xb9, 0, 0, 0, 0, 0xff, 0xc9, 0x75, 0xfc, 0x0f, 0x0b};
