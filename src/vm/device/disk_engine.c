@@ -14,6 +14,7 @@
 
 #define RING_SIZE 128
 #define THREADS_MAX 4
+#define ROUNDS_MAX 8   /* before others on the loop have their turn */
 #define RETRY_DELAY 10 /* ms, after the kernel had no memory for requests */
 
 struct disk_engine {
@@ -149,10 +150,10 @@ static void start_waiting(struct disk_engine *engine)
 static unsigned turn(struct disk_engine *engine, bool wait)
 {
     unsigned count = 0;
-    bool failed = false;
+    bool failed = false, more;
     engine->turning = true;
     io_uring_cq_eventfd_toggle(&engine->ring, false); /* no event for what is taken here */
-    for (;;) {
+    for (unsigned round = 1;; round++) {
         start_waiting(engine);
         if (wait || (io_uring_sq_ready(&engine->ring) > 0 && !failed)) {
             int status =
@@ -163,16 +164,20 @@ static unsigned turn(struct disk_engine *engine, bool wait)
         }
         wait = false;
         count += reap(engine);
-        if ((engine->first && engine->in_flight < RING_SIZE) ||
-            (io_uring_sq_ready(&engine->ring) > 0 && !failed))
+        more = (engine->first && engine->in_flight < RING_SIZE) ||
+               (io_uring_sq_ready(&engine->ring) > 0 && !failed);
+        if (more && round < ROUNDS_MAX)
             continue;
         /* Only now are events wanted; what came before that is seen here. */
         io_uring_cq_eventfd_toggle(&engine->ring, true);
         __atomic_thread_fence(__ATOMIC_SEQ_CST);
-        if (io_uring_cq_ready(&engine->ring) == 0)
+        more = more || io_uring_cq_ready(&engine->ring) > 0;
+        if (!more || round >= ROUNDS_MAX)
             break;
         io_uring_cq_eventfd_toggle(&engine->ring, false);
     }
+    if (more)
+        eventfd_write(engine->source.fd, 1); /* to come back to it */
     engine->turning = false;
     return count;
 }
