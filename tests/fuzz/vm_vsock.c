@@ -39,9 +39,20 @@ static int open_socket(const char *path, bool listens)
     return fd;
 }
 
-static struct host *open_host(void)
+static struct host host;
+
+/* Leaves nothing behind. */
+static void remove_host(void)
 {
-    static struct host host;
+    char path[80];
+    snprintf(path, sizeof path, "%s_1", host.path);
+    unlink(path);
+    *strrchr(path, '/') = '\0';
+    rmdir(path);
+}
+
+static void open_host(void)
+{
     char directory[] = "/tmp/fuzz-vsock-XXXXXX", path[80];
     if (!mkdtemp(directory))
         abort();
@@ -50,19 +61,18 @@ static struct host *open_host(void)
     host.listener = open_socket(path, true);
     for (unsigned i = 0; i < PROGRAMS; i++)
         host.fds[i] = -1;
-    /* Nobody connects by name again but the device, which has it open by then. */
-    return &host;
+    atexit(remove_host);
 }
 
-static void close_programs(struct host *host)
+static void close_programs(void)
 {
     int fd;
     for (unsigned i = 0; i < PROGRAMS; i++) {
-        if (host->fds[i] >= 0)
-            close(host->fds[i]);
-        host->fds[i] = -1;
+        if (host.fds[i] >= 0)
+            close(host.fds[i]);
+        host.fds[i] = -1;
     }
-    while ((fd = accept(host->listener, NULL, NULL)) >= 0)
+    while ((fd = accept(host.listener, NULL, NULL)) >= 0)
         close(fd);
 }
 
@@ -114,9 +124,9 @@ static void give_buffer(struct guest *guest)
 static void happen(struct guest *guest, void *context)
 {
     static char bytes[65536];
-    struct host *host = context;
+    (void)context;
     uint32_t what = guest_take(guest, 1);
-    int *fd = &host->fds[(what >> 3) % PROGRAMS];
+    int *fd = &host.fds[(what >> 3) % PROGRAMS];
     size_t length;
     switch (what & 7) {
     case 0:
@@ -127,8 +137,8 @@ static void happen(struct guest *guest, void *context)
         break;
     case 2:
         if (*fd < 0)
-            *fd = what & 0x80 ? accept4(host->listener, NULL, NULL, SOCK_NONBLOCK)
-                              : open_socket(host->path, false);
+            *fd = what & 0x80 ? accept4(host.listener, NULL, NULL, SOCK_NONBLOCK)
+                              : open_socket(host.path, false);
         break;
     case 3:
         snprintf(bytes, sizeof bytes, "CONNECT %u\n", 1024 + guest_take(guest, 1) % PORTS);
@@ -179,16 +189,15 @@ static void check(const struct vsock *vsock)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct guest guest;
-    static struct host *host;
-    if (!host)
-        host = open_host();
-    struct virtio_device *device = virtio_vsock_create("vsock", CID, host->path, NULL);
+    if (!host.path[0])
+        open_host();
+    struct virtio_device *device = virtio_vsock_create("vsock", CID, host.path, NULL);
     if (!device)
         abort();
     guest_open(&guest, device, false, data, size);
-    while (guest_step(&guest, happen, host))
+    while (guest_step(&guest, happen, NULL))
         check((const struct vsock *)device);
     guest_close(&guest);
-    close_programs(host);
+    close_programs();
     return 0;
 }
