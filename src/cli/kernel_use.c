@@ -18,7 +18,7 @@ const struct cli_verb cli_kernel_use = {
     .command = {.name = "kernel use",
                 .arguments = "NAME",
                 .summary = "choose the default kernel of virtual machines",
-                .description = "NAME is one of 'hull kernel ls'; 'host' is the kernel in the "
+                .description = "NAME is one that ls shows; 'host' is the kernel in the "
                                "host's /boot.",
                 .min_arguments = 1,
                 .max_arguments = 1},

@@ -9,6 +9,7 @@ load hull
     installed=$BATS_TEST_TMPDIR/root$prefix
     [ -s "$installed/share/man/man8/hull-oci.8" ]
     [ -s "$installed/share/man/man1/hull.1" ]
+    [ -s "$installed/share/man/man8/hull-vmm.8" ]
     [ -s "$installed/share/bash-completion/completions/hull" ]
     [ -s "$installed/share/zsh/site-functions/_hull" ]
     [ -s "$installed/share/bash-completion/completions/hull-oci" ]
@@ -19,6 +20,7 @@ load hull
     program=$(find "$installed" -name hull-oci -type f -perm -u+x)
     [ -n "$program" ]
     "$program" --version
+    "$installed/bin/hull-vmm" --version
     # So does hull, with its monitor, its runtime, its helpers for ports and names, and its client
     # of registries, for all that the prefix is another.
     HULL=$installed/bin/hull
