@@ -49,6 +49,9 @@ static void close_files(struct instance *instance)
 
 void instance_close(struct instance *instance)
 {
+    if (instance->debugger)
+        gdb_server_close(instance->debugger);
+    instance->debugger = NULL;
     if (instance->is_open)
         machine_close(&instance->machine);
     instance->is_open = false;
@@ -142,6 +145,16 @@ static int serial_input(void)
                : -1;
 }
 
+/* With --gdb the first instruction is for a debugger to allow. */
+static int wait_for_debugger(struct instance *instance, struct error *err)
+{
+    const char *path = instance->options->gdb_socket;
+    if (!path)
+        return 0;
+    instance->debugger = gdb_server_open(&instance->machine, path, err);
+    return instance->debugger ? 0 : -1;
+}
+
 static int build(struct instance *instance, const struct vm_settings *settings, struct error *err)
 {
     const struct machine_settings *wanted = &settings->machine;
@@ -166,7 +179,7 @@ static int build(struct instance *instance, const struct vm_settings *settings, 
     if (instance_add_devices(instance, settings, err) < 0 ||
         machine_boot(&instance->machine, instance->kernel, settings->boot.kernel_path,
                      instance->initrd, settings->boot.initrd_path, arguments, err) < 0 ||
-        machine_start(&instance->machine, err) < 0)
+        wait_for_debugger(instance, err) < 0 || machine_start(&instance->machine, err) < 0)
         return -1;
     return 0;
 }

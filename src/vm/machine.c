@@ -279,12 +279,19 @@ int machine_boot(struct machine *machine, int kernel, const char *kernel_name, i
 
 /* ---- Life ---- */
 
-/* Waits, with the lock, while the machine is paused; false once it has ended. */
+static bool must_wait(const struct machine_vcpu *vcpu)
+{
+    const struct machine *machine = vcpu->machine;
+    return machine->state == MACHINE_PAUSED || (machine->state == MACHINE_RUNNING && vcpu->is_held);
+}
+
+/* Waits while the machine is paused, or its debugger holds the processor; false once the machine
+ * has ended. */
 static bool may_run(struct machine_vcpu *vcpu)
 {
     struct machine *machine = vcpu->machine;
     pthread_mutex_lock(machine->lock);
-    while (machine->state == MACHINE_PAUSED) {
+    while (must_wait(vcpu)) {
         if (!vcpu->is_parked) {
             vcpu->is_parked = true;
             machine->parked++;
@@ -313,6 +320,16 @@ static void end(struct machine_vcpu *vcpu, enum machine_end how, const struct er
     pthread_mutex_unlock(machine->lock);
 }
 
+/* An event that no debugger waits for any more has nothing to stop. */
+static void tell_debugger(struct machine_vcpu *vcpu)
+{
+    struct machine *machine = vcpu->machine;
+    pthread_mutex_lock(machine->lock);
+    if (machine->debugger && machine->state != MACHINE_ENDED)
+        machine->debugger->happened(machine->debugger, vcpu->vcpu);
+    pthread_mutex_unlock(machine->lock);
+}
+
 static void *run_vcpu(void *argument)
 {
     struct machine_vcpu *vcpu = argument;
@@ -329,9 +346,11 @@ static void *run_vcpu(void *argument)
         case VCPU_FAILED:
             end(vcpu, MACHINE_BROKEN, &err);
             break;
+        case VCPU_DEBUG:
+            tell_debugger(vcpu);
+            break;
         case VCPU_INTERRUPTED:
         case VCPU_HALTED:
-        case VCPU_DEBUG:
             break;
         }
     }
@@ -362,28 +381,79 @@ int machine_start(struct machine *machine, struct error *err)
     return code ? error_set(err, code, "can't start a thread for a vcpu") : 0;
 }
 
+/* Both the pause and the debugger's stop make it stand. */
+static int set_time(struct machine *machine, bool stands, struct error *err)
+{
+    const struct engine_operations *engine = machine->engine->operations;
+    if (machine->time_stands == stands)
+        return 0;
+    if ((stands ? engine->pause : engine->resume)(machine->engine, err) < 0)
+        return -1;
+    machine->time_stands = stands;
+    return 0;
+}
+
+/* Waits until all processors stand, unless the machine ends before, or, with paused, its pause. */
+static void wait_parked(struct machine *machine, bool paused)
+{
+    while (machine->parked < machine->vcpu_count && machine->state != MACHINE_ENDED &&
+           (paused ? machine->state == MACHINE_PAUSED : machine->is_held))
+        pthread_cond_wait(&machine->changed, machine->lock);
+}
+
 int machine_pause(struct machine *machine, struct error *err)
 {
     if (machine->state != MACHINE_RUNNING)
         return error_set(err, 0, "the machine doesn't run");
     machine->state = MACHINE_PAUSED;
     kick_all(machine);
-    while (machine->parked < machine->vcpu_count && machine->state == MACHINE_PAUSED)
-        pthread_cond_wait(&machine->changed, machine->lock);
+    wait_parked(machine, true);
     if (machine->state != MACHINE_PAUSED)
         return error_set(err, 0, "the machine has ended");
-    return machine->engine->operations->pause(machine->engine, err);
+    return set_time(machine, true, err);
 }
 
 int machine_resume(struct machine *machine, struct error *err)
 {
     if (machine->state != MACHINE_PAUSED)
         return error_set(err, 0, "the machine is not paused");
-    if (machine->engine->operations->resume(machine->engine, err) < 0)
+    if (!machine->is_held && set_time(machine, false, err) < 0)
         return -1;
     machine->state = MACHINE_RUNNING;
     pthread_cond_broadcast(&machine->changed);
     return 0;
+}
+
+void machine_hold(struct machine *machine)
+{
+    machine->is_held = true;
+    for (unsigned i = 0; i < machine->vcpu_count; i++)
+        machine->vcpus[i].is_held = true;
+    if (machine->state != MACHINE_PREPARED)
+        kick_all(machine);
+}
+
+bool machine_wait_held(struct machine *machine)
+{
+    struct error err;
+    wait_parked(machine, false);
+    if (machine->state == MACHINE_ENDED)
+        return false;
+    if (set_time(machine, true, &err) < 0)
+        vm_log(VM_LOG_WARNING, "debugger", "the guest's time goes on while it is stopped: %s",
+               err.text);
+    return true;
+}
+
+void machine_release(struct machine *machine, uint32_t vcpus)
+{
+    struct error err;
+    machine->is_held = false;
+    if (machine->state == MACHINE_RUNNING && set_time(machine, false, &err) < 0)
+        vm_log(VM_LOG_WARNING, "debugger", "the guest's time jumps: %s", err.text);
+    for (unsigned i = 0; i < machine->vcpu_count; i++)
+        machine->vcpus[i].is_held = !(vcpus >> i & 1);
+    pthread_cond_broadcast(&machine->changed);
 }
 
 void machine_stop(struct machine *machine, enum machine_end how)

@@ -42,6 +42,13 @@ struct machine_vcpu {
     struct vcpu *vcpu;
     pthread_t thread;
     bool is_started, is_parked;
+    bool is_held; /* by the debugger: it may not run */
+};
+
+/* Who debugs the machine. */
+struct machine_debugger {
+    /* A processor's run() returned VCPU_DEBUG: on its thread, with the lock. */
+    void (*happened)(struct machine_debugger *debugger, struct vcpu *vcpu);
 };
 
 struct machine {
@@ -60,6 +67,9 @@ struct machine {
     unsigned vcpu_count, parked;
     pthread_cond_t changed; /* of state, and of parked */
     enum machine_state state;
+    struct machine_debugger *debugger; /* or NULL */
+    bool is_held;                      /* all processors are, see machine_hold() */
+    bool time_stands;                  /* for the guest */
     enum machine_end end;
     struct error failure; /* why it is MACHINE_BROKEN */
 
@@ -101,6 +111,13 @@ int machine_start(struct machine *machine, struct error *err);
 /* Stops all processors between two instructions, and lets them go on. */
 int machine_pause(struct machine *machine, struct error *err);
 int machine_resume(struct machine *machine, struct error *err);
+/* A debugger's stop, apart from the pause: a processor runs that neither of them stops. Hold may be
+ * called on any thread with the lock, and before machine_start(): processors stop soon. After wait,
+ * which is the loop's thread's, they stand; or false, the machine has ended. Release lets go those
+ * whose bit is set, and keeps the others. */
+void machine_hold(struct machine *machine);
+bool machine_wait_held(struct machine *machine);
+void machine_release(struct machine *machine, uint32_t vcpus);
 /* Ends the machine, from any thread: the loop is done then. */
 void machine_stop(struct machine *machine, enum machine_end end);
 void machine_close(struct machine *machine);

@@ -70,15 +70,26 @@ enum vcpu_exit {
                          engine's own */
     VCPU_SHUTDOWN,    /* a triple fault */
     VCPU_RESET,       /* the guest asked for one in a way that only the engine sees */
-    VCPU_DEBUG,       /* a breakpoint or a single step, see vcpu_debug_event() */
+    VCPU_DEBUG,       /* a breakpoint or a single step: get_debug_event() tells */
     VCPU_FAILED,      /* the engine can't go on; *err says why */
 };
 
+#define VCPU_HARDWARE_BREAKPOINTS 4
 struct vcpu_debug {
     bool single_step, breakpoints; /* int3 goes to the monitor, not the guest */
     uint64_t hardware[4];          /* addresses of hardware breakpoints; 0: none */
     uint8_t kind[4];               /* 0 execute, 1 write, 3 access; Intel SDM 3B, 17.2.4 */
     uint8_t length[4];             /* 1, 2, 4 or 8 bytes */
+};
+
+/* Why run() returned VCPU_DEBUG. */
+struct vcpu_debug_event {
+    uint64_t address;   /* linear, of the instruction that is next; at an int3: of that */
+    bool is_breakpoint; /* an int3, which has had no effect */
+    uint64_t status;    /* else as DR6 says: */
+    bool is_step;       /* an instruction was executed */
+    uint8_t hardware;   /* bit n: hardware[n] was hit; execution before the instruction, data
+                           after it */
 };
 
 struct engine;
@@ -114,6 +125,11 @@ struct engine_operations {
     int (*set_registers)(struct vcpu *vcpu, const struct vcpu_registers *registers,
                          struct error *err);
     int (*set_debug)(struct vcpu *vcpu, const struct vcpu_debug *debug, struct error *err);
+    /* After VCPU_DEBUG, before the next run(). */
+    void (*get_debug_event)(struct vcpu *vcpu, struct vcpu_debug_event *event);
+    /* The event was the guest's own affair: it gets its exception in the next run(). */
+    int (*pass_debug_event)(struct vcpu *vcpu, const struct vcpu_debug_event *event,
+                            struct error *err);
     /* The guest's physical address of a linear one, or false. */
     bool (*translate)(struct vcpu *vcpu, uint64_t linear, uint64_t *physical);
     /* Guest time stands still between the two. */

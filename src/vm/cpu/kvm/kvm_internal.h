@@ -21,6 +21,8 @@ struct kvm_vcpu {
     struct kvm_run *run;
     pthread_t thread; /* that is in KVM_RUN, if runs */
     bool runs;
+    uint32_t debug_control; /* what KVM was last told to do for a debugger, with debug_registers */
+    uint64_t debug_registers[8];
 };
 
 /* Signal with which a thread is taken out of KVM_RUN: its handler does nothing. */
@@ -40,6 +42,9 @@ enum vcpu_exit kvm_run_vcpu(struct vcpu *vcpu, struct error *err);
 enum vcpu_exit kvm_run_once(struct vcpu *vcpu, struct error *err);
 void kvm_kick(struct vcpu *vcpu);
 int kvm_set_debug(struct vcpu *vcpu, const struct vcpu_debug *debug, struct error *err);
+void kvm_get_debug_event(struct vcpu *vcpu, struct vcpu_debug_event *event);
+int kvm_pass_debug_event(struct vcpu *vcpu, const struct vcpu_debug_event *event,
+                         struct error *err);
 bool kvm_translate(struct vcpu *vcpu, uint64_t linear, uint64_t *physical);
 int kvm_supported_cpuid(struct engine *engine, struct cpuid *cpuid, struct error *err);
 

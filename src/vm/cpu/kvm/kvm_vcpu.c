@@ -196,28 +196,6 @@ void kvm_kick(struct vcpu *vcpu)
         pthread_kill(kvm->thread, KVM_KICK_SIGNAL);
 }
 
-int kvm_set_debug(struct vcpu *vcpu, const struct vcpu_debug *debug, struct error *err)
-{
-    struct kvm_guest_debug wanted = {0};
-    if (debug->single_step)
-        wanted.control |= KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP;
-    if (debug->breakpoints)
-        wanted.control |= KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP;
-    for (unsigned i = 0; i < 4; i++) {
-        static const uint8_t lengths[] = {0, 0, 1, 1, 3, 3, 3, 3, 2}; /* as DR7 writes them */
-        if (debug->hardware[i] == 0)
-            continue;
-        wanted.control |= KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP;
-        wanted.arch.debugreg[i] = debug->hardware[i];
-        wanted.arch.debugreg[7] |= 2ull << (2 * i);
-        wanted.arch.debugreg[7] |=
-            (uint64_t)(debug->kind[i] | lengths[debug->length[i] & 8 ? 8 : debug->length[i] & 7]
-                                            << 2)
-            << (16 + 4 * i);
-    }
-    return kvm_call(of(vcpu)->fd, KVM_SET_GUEST_DEBUG, &wanted, "debugging", err) < 0 ? -1 : 0;
-}
-
 bool kvm_translate(struct vcpu *vcpu, uint64_t linear, uint64_t *physical)
 {
     struct kvm_translation translation = {.linear_address = linear};
