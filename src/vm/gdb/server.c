@@ -20,6 +20,7 @@ struct gdb_server {
     struct gdb_target target;
     char *path;
     struct loop_source listener, client; /* only one of them is watched; client.fd may be -1 */
+    struct loop_timer listen_again;      /* after a shortage of descriptors or memory */
     struct loop_timer stopped;           /* the processors were told to stop */
     struct gdb_session *session;         /* the client's, or NULL */
     uint8_t input[4096];
@@ -27,6 +28,7 @@ struct gdb_server {
 };
 
 #define ALL_VCPUS UINT32_MAX
+#define ACCEPT_AGAIN 1000 /* ms */
 
 /* ---- The machine's side ---- */
 
@@ -154,9 +156,10 @@ static void on_connected(struct loop_source *source, uint32_t events)
     int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0) {
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-            vm_log(VM_LOG_WARNING, "debugger", "can't take any connection of a debugger: %s",
+            vm_log(VM_LOG_WARNING, "debugger", "can't take a debugger's connection: %s",
                    strerror(errno));
             loop_watch(server->machine->loop, source, 0);
+            loop_timer_set(server->machine->loop, &server->listen_again, ACCEPT_AGAIN);
         }
         return;
     }
@@ -172,6 +175,12 @@ static void on_connected(struct loop_source *source, uint32_t events)
     gdb_session_open(server->session, &server->target);
     loop_watch(server->machine->loop, &server->client, EPOLLIN);
     vm_log(VM_LOG_INFO, "debugger", "a debugger has stopped the machine");
+}
+
+static void on_listen_again(struct loop_timer *timer)
+{
+    struct gdb_server *server = loop_owner(timer, struct gdb_server, listen_again);
+    loop_watch(server->machine->loop, &server->listener, EPOLLIN);
 }
 
 /* ---- Opening and closing ---- */
@@ -215,6 +224,7 @@ struct gdb_server *gdb_server_open(struct machine *machine, const char *path, st
         .path = memory_copy_string(path),
         .listener = {.fd = fd, .ready = on_connected},
         .client = {.fd = -1, .ready = on_client},
+        .listen_again = {.expired = on_listen_again},
         .stopped = {.expired = on_stopped},
     };
     for (unsigned i = 0; i < machine->vcpu_count; i++)
@@ -237,6 +247,7 @@ void gdb_server_close(struct gdb_server *server)
         leave(server);
     }
     machine->debugger = NULL;
+    loop_timer_cancel(machine->loop, &server->listen_again);
     loop_watch(machine->loop, &server->listener, 0);
     close(server->listener.fd);
     unlink(server->path);

@@ -1,0 +1,112 @@
+# bats file_tags=testbed
+# A debugger at a virtual machine: docs/vm-gdb.md.
+load vm
+
+teardown() {
+    [ -z "${monitor:-}" ] || { kill "$monitor" 2>/dev/null; wait "$monitor"; } || true
+}
+
+# Starts the monitor, which waits for a debugger, and remembers it.
+vmm_waits() {
+    "$VMM" --no-api --config-file config --gdb gdb.sock "$@" </dev/null >console 2>&1 3>&- &
+    monitor=$!
+    wait_until 10 test -S gdb.sock
+}
+
+# Runs GDB with the commands of standard input, at the machine.
+debug() {
+    { echo 'set pagination off'; echo 'set confirm off'; echo 'target remote gdb.sock'; cat; } >script
+    run timeout --foreground 150 gdb -nx -q -batch -x script
+    echo "$output"
+    equals 0 "$status"
+}
+
+monitor_ends() {
+    local code=0
+    wait "$monitor" || code=$?
+    monitor=''
+    cat console
+    equals "$1" "$code"
+}
+
+@test "a kernel is stopped at a function by hardware, then by an int3, watched, and goes on" {
+    commands <<<"sed -n 's/^\(.*\) T __x64_sys_sethostname\$/address \1/p' /proc/kallsyms"
+    configuration '."boot-source".boot_args += " nokaslr"'
+    vmm
+    [[ $output =~ address\ ([0-9a-f]{16}) ]]
+    local function=0x${BASH_REMATCH[1]}
+
+    commands <<'END'
+hostname first
+hostname second
+hostname third
+echo "the name is $(hostname)"
+END
+    configuration '."boot-source".boot_args += " nokaslr" | ."machine-config".vcpu_count = 2'
+    vmm_waits
+    # The system call's first argument is in what %rdi points to (struct pt_regs).
+    debug <<END
+info threads
+x/i \$pc
+hbreak *$function
+continue
+printf "argument %s\n", *(char **)(\$rdi + 0x70)
+delete
+break *$function
+continue
+printf "argument %s\n", *(char **)(\$rdi + 0x70)
+printf "code %x\n", *(unsigned char *)\$pc
+stepi
+printf "moved %d\n", \$pc != $function
+delete
+watch *(long *)(\$rsp - 16)
+continue
+delete
+break *$function
+continue
+printf "argument %s\n", *(char **)(\$rdi + 0x70)
+set var *(char *)(*(long *)(\$rdi + 0x70)) = 'T'
+info registers cr0 cr3 efer
+detach
+END
+    grep -q 'Thread 2 (vcpu 1)' <<<"$output"
+    grep -q 'hit Breakpoint 1,' <<<"$output"
+    grep -q 'hit Breakpoint 2,' <<<"$output"
+    contains 'argument first' "$output"
+    contains 'argument second' "$output"
+    contains 'argument third' "$output"
+    contains 'moved 1' "$output"
+    grep -q 'hit Hardware watchpoint' <<<"$output"
+    ! grep -q 'code cc' <<<"$output"
+    monitor_ends 0
+    contains 'the name is Third' "$(cat console)"
+}
+
+@test "a machine that runs is stopped by who connects, and goes on without it" {
+    commands <<'END'
+i=0
+while [ $i -lt 60 ]; do i=$((i + 1)); echo "tick $i"; sleep 0.1; done
+END
+    configuration
+    vmm_waits
+    debug <<<'detach'
+    wait_until 90 grep -q 'tick 2' console
+    debug <<'END'
+p $cr3 != 0
+shell grep -c tick console >before; sleep 1; grep -c tick console >after
+detach
+END
+    contains '$1 = 1' "$output"
+    equals "$(cat before)" "$(cat after)"
+    monitor_ends 0
+    contains 'tick 60' "$(cat console)"
+}
+
+@test "who kills ends the machine, and the socket goes with it" {
+    commands </dev/null
+    configuration
+    vmm_waits
+    debug <<<'kill'
+    monitor_ends 0
+    [ ! -e gdb.sock ]
+}
