@@ -1,4 +1,5 @@
 /* vm/gdb: a debugger at a machine whose processors are toys: over the socket, as GDB speaks. */
+#include <elf.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -7,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -62,14 +64,10 @@ static void connect_client(void)
     assert_int_equal(connect(client, (struct sockaddr *)&address, sizeof address), 0);
 }
 
-static int start_machine(void **state)
+/* Opens everything but the machine. */
+static void open_place(void)
 {
-    /* Four that do nothing, one that stores rax at rbx, and again. */
-    const uint8_t code[] = {0x90, 0x90, 0x90, 0x90, TOY_STORE, TOY_AGAIN};
-    const struct machine_options options = {
-        .vcpus = 2, .memory = MEMORY, .serial_output = -1, .serial_input = -1};
     struct error err;
-    (void)state;
     vm_log_set_sink(ignore_log);
     strcpy(directory, "/tmp/hull-gdb-XXXXXX");
     assert_non_null(mkdtemp(directory));
@@ -78,20 +76,40 @@ static int start_machine(void **state)
     pthread_mutex_lock(&lock);
     assert_int_equal(loop_open(&loop, &err), 0);
     assert_int_equal(loop_share(&loop, &lock, &err), 0);
-    assert_int_equal(machine_open(&machine, &options, &loop, toy_engine_open, &err), 0);
-    assert_true(guest_memory_write(&machine.memory, CODE_PHYSICAL, code, sizeof code));
+}
+
+/* With the machine: starts it and the loop, and connects. */
+static void start_serving(void)
+{
+    struct error err;
     server = gdb_server_open(&machine, path, &err);
     assert_non_null(server);
     assert_int_equal(machine_start(&machine, &err), 0);
     pthread_mutex_unlock(&lock);
     assert_int_equal(pthread_create(&thread, NULL, turn, NULL), 0);
     connect_client();
+}
+
+static int start_machine(void **state)
+{
+    /* Four that do nothing, one that stores rax at rbx, and again. */
+    const uint8_t code[] = {0x90, 0x90, 0x90, 0x90, TOY_STORE, TOY_AGAIN};
+    const struct machine_options options = {
+        .vcpus = 2, .memory = MEMORY, .serial_output = -1, .serial_input = -1};
+    struct error err;
+    (void)state;
+    open_place();
+    assert_int_equal(machine_open(&machine, &options, &loop, toy_engine_open, &err), 0);
+    assert_true(guest_memory_write(&machine.memory, CODE_PHYSICAL, code, sizeof code));
+    start_serving();
     return 0;
 }
 
 static int stop_machine(void **state)
 {
     (void)state;
+    if (client < 0)
+        return 0;
     pthread_mutex_lock(&lock);
     loop.done = true;
     loop_wake(&loop);
@@ -99,8 +117,57 @@ static int stop_machine(void **state)
     pthread_join(thread, NULL);
     loop_close(&loop);
     close(client);
+    client = -1;
     assert_int_equal(access(path, F_OK), -1);
     assert_int_equal(rmdir(directory), 0);
+    return 0;
+}
+
+/* ---- The same on KVM, which may be one that interprets kernel mode ---- */
+
+#define KERNEL 0x1000000
+
+struct program {
+    Elf64_Ehdr header;
+    Elf64_Phdr segment;
+    uint8_t code[16];
+};
+
+/* xor %eax,%eax; 1: inc %rax; mov %eax,0x1000100; jmp 1b: at 0, 2, 5 and 12. */
+static const struct program program = {
+    .header = {.e_ident = {0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT},
+               .e_type = ET_EXEC,
+               .e_machine = EM_X86_64,
+               .e_entry = KERNEL,
+               .e_phoff = offsetof(struct program, segment),
+               .e_phentsize = sizeof(Elf64_Phdr),
+               .e_phnum = 1},
+    .segment = {.p_type = PT_LOAD,
+                .p_offset = offsetof(struct program, code),
+                .p_paddr = KERNEL,
+                .p_vaddr = KERNEL,
+                .p_filesz = sizeof program.code,
+                .p_memsz = 4096},
+    .code = {0x31, 0xc0, 0x48, 0xff, 0xc0, 0x89, 0x04, 0x25, 0x00, 0x01, 0x00, 0x01, 0xeb, 0xf4},
+};
+
+static int start_kvm(void **state)
+{
+    const struct machine_options options = {
+        .vcpus = 2, .memory = 32u << 20, .serial_output = -1, .serial_input = -1};
+    struct error err;
+    (void)state;
+    if (access("/dev/kvm", R_OK | W_OK) < 0)
+        return 0; /* the test skips */
+    int kernel = memfd_create("kernel", MFD_CLOEXEC);
+    assert_int_equal(pwrite(kernel, &program, sizeof program, 0), sizeof program);
+    assert_int_equal(ftruncate(kernel, 8192), 0);
+    open_place();
+    assert_int_equal(machine_open(&machine, &options, &loop, kvm_engine_open, &err), 0);
+    if (machine_boot(&machine, kernel, "kernel", -1, NULL, "", &err) < 0)
+        fail_msg("%s", err.text);
+    close(kernel);
+    start_serving();
     return 0;
 }
 
@@ -517,6 +584,39 @@ static void a_kill_ends_the_machine(void **state)
     assert_int_equal(machine.end, MACHINE_STOPPED);
 }
 
+/* ---- On KVM ---- */
+
+static void kvm_steps_and_stops_at_its_debug_registers(void **state)
+{
+    (void)state;
+    if (client < 0) {
+        print_message("/dev/kvm can't be used\n");
+        skip();
+    }
+    ask("qSupported:swbreak+;hwbreak+");
+    assert_answer("p10", "0000000100000000");
+    assert_answer("P0=3412000000000000", "OK");
+    assert_answer("vCont;s:1", "T05thread:1;");
+    assert_answer("p10", "0200000100000000");
+    assert_answer("p0", "0000000000000000");
+    assert_answer("Z1,100000c,1", "OK");
+    assert_answer("vCont;c", "T05hwbreak:;thread:1;");
+    assert_answer("p10", "0c00000100000000");
+    assert_answer("m1000100,4", "01000000");
+    assert_answer("z1,100000c,1", "OK");
+    assert_answer("P0=3412000000000000", "OK");
+    assert_answer("Z1,100000c,1", "OK");
+    assert_answer("vCont;s:1", "T05thread:1;");
+    assert_answer("c", "T05hwbreak:;thread:1;");
+    assert_answer("m1000100,4", "35120000");
+    assert_answer("M1000100,4:00000000", "OK");
+    assert_answer("m7fffffff0000,4", "E0e"); /* nothing is mapped there */
+    assert_answer("z1,100000c,1", "OK");
+    put_packet("c", 1);
+    put_bytes("\x03", 1);
+    assert_string_equal(get_packet(), "T02thread:1;");
+}
+
 /* ---- Frames ---- */
 
 static void a_bad_frame_is_asked_for_again(void **state)
@@ -582,6 +682,8 @@ int main(void)
         with_machine(who_leaves_leaves_no_breakpoint),
         with_machine(the_end_is_told),
         with_machine(a_kill_ends_the_machine),
+        cmocka_unit_test_setup_teardown(kvm_steps_and_stops_at_its_debug_registers, start_kvm,
+                                        stop_machine),
         with_machine(a_bad_frame_is_asked_for_again),
         with_machine(a_packet_has_an_end),
         with_machine(answers_wait_for_their_reader),
