@@ -161,12 +161,12 @@ while [ $i -lt 100 ] && [ $(sed -n 's/MemTotal: *\([0-9]*\) .*/\1/p' /proc/memin
 done
 echo "plugged $((($(sed -n 's/MemTotal: *\([0-9]*\) .*/\1/p' /proc/meminfo) - before) / 1024))"
 END
-    configuration '.filesystems = [{id: "share", path: "share", tag: "share"}]
+    configuration '.filesystems = [{id: "share", path_on_host: "share", tag: "share"}]
         | .pmem = [{id: "kept", path_on_host: "pmem"}]
         | ."memory-hotplug" = {total_size_mib: 512, block_size_mib: 2, slot_size_mib: 128}'
     "$VMM" --api-sock api.sock --config-file config --enable-pci </dev/null >console 2>&1 3>&- &
     monitor=$!
-    wait_until 90 grep -q 'guest waits' console
+    wait_until 90 grep -q 'guest waits' console || { cat console && false; }
     api PATCH /hotplug/memory '{"requested_size_mib": 256}'
     wait_until 60 grep -q plugged console
     wait "$monitor"
