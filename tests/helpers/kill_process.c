@@ -4,7 +4,7 @@
  *
  * Looks for as long as MILLISECONDS say for a process whose command line, its words joined by
  * spaces, contains every PART; DELAY microseconds after it has found the first, kills it with
- * SIGKILL. Prints its pid. Fails if there was none. */
+ * SIGKILL. Prints its pid. Fails if there was none, or if it had ended by then. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -47,6 +47,20 @@ static pid_t find_process(char *const *parts)
     return found;
 }
 
+/* A process that has ended can be killed too, until somebody waits for it. */
+static bool has_ended(pid_t pid)
+{
+    char path[64], line[512];
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    FILE *file = fopen(path, "re");
+    size_t count = file ? fread(line, 1, sizeof line - 1, file) : 0;
+    if (file)
+        fclose(file);
+    line[count] = '\0';
+    const char *state = strrchr(line, ')');
+    return !state || !state[1] || strchr("ZX", state[2]);
+}
+
 static long long now(void)
 {
     struct timespec time;
@@ -64,7 +78,7 @@ int main(int argc, char **argv)
         if (now() > end)
             return 1;
     usleep((unsigned int)atoi(argv[2]));
-    if (kill(pid, SIGKILL) < 0)
+    if (has_ended(pid) || kill(pid, SIGKILL) < 0)
         return 1;
     printf("%d\n", pid);
     return 0;
