@@ -37,6 +37,8 @@ static int make_streams(struct exec_relay *relay, struct error *err)
         relay->streams.terminal = &relay->master;
         return 0;
     }
+    if (relay->discards)
+        return 0;
     if (relay->interactive && make_pipe(relay, STDIN_FILENO, &relay->streams.input, err) < 0)
         return -1;
     return make_pipe(relay, STDOUT_FILENO, &relay->streams.output, err) < 0 ||
@@ -95,9 +97,21 @@ void exec_relay_end(struct exec_relay *relay)
     relay->pending = NULL;
 }
 
-void exec_relay_keep(int master)
+void exec_relay_read_to_end(int master)
 {
     char block[BLOCK];
+    if (master < 0)
+        return;
+    fcntl(master, F_SETFL, 0);
+    for (;;) {
+        ssize_t count = read(master, block, sizeof block);
+        if (count == 0 || (count < 0 && errno != EINTR))
+            return;
+    }
+}
+
+void exec_relay_keep(int master)
+{
     pid_t pid = fork();
     if (pid != 0)
         return;
@@ -106,12 +120,8 @@ void exec_relay_keep(int master)
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
         dup2(nothing, fd);
     file_close_others(3, &master, 1, NULL);
-    fcntl(master, F_SETFL, 0);
-    for (;;) {
-        ssize_t count = read(master, block, sizeof block);
-        if (count == 0 || (count < 0 && errno != EINTR))
-            _exit(0);
-    }
+    exec_relay_read_to_end(master);
+    _exit(0);
 }
 
 /* ---- our terminal ---- */

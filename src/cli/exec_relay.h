@@ -14,6 +14,7 @@
  * behind in the container can't read what is typed here later. */
 struct exec_relay {
     bool interactive, terminal;         /* -i, -t */
+    bool discards;                      /* there is nobody for its output */
     const char *detach_keys;            /* NULL: the default */
     struct engine_exec_streams streams; /* what the process gets */
 
@@ -39,5 +40,7 @@ void exec_relay_end(struct exec_relay *relay);
 
 /* Leaves a process in the background that reads what the terminal shows, and ends with it. */
 void exec_relay_keep(int master);
+/* Reads what the terminal shows until nobody has it open; does nothing if there is none (-1). */
+void exec_relay_read_to_end(int master);
 
 #endif

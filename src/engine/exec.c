@@ -412,6 +412,15 @@ static void emit(struct engine *engine, const struct engine_container *container
     engine_emit(engine, "container", action, container->id, engine_event_attributes(container));
 }
 
+json_t *engine_exec_describe_end(const struct engine_container *container, int exit_status)
+{
+    char text[16];
+    json_t *attributes = engine_event_attributes(container);
+    snprintf(text, sizeof text, "%d", exit_status);
+    json_object_set_new(attributes, "exitCode", json_string(text));
+    return attributes;
+}
+
 pid_t engine_exec_start(struct engine *engine, const struct engine_container *container,
                         const json_t *process, const struct engine_exec_streams *streams,
                         int *exit_code, struct error *err)

@@ -117,6 +117,36 @@ is_running() { hull top web -e -o pid,args | grep -qF "$1"; }
     is_running 'sleep 78'
     run_hull exec -d web no-such-program
     refused 127 no-such-program
+    run_hull exec -d nobody true
+    refused 1 'no such container: nobody'
+    # Nothing of the caller's is kept open.
+    equals done "$(hull exec -d web sleep 79 && echo done)"
+}
+
+deaths() {
+    hull events --since 1h --until 0s --filter event=exec_die \
+        --format '{{.Actor.Attributes.name}} {{.Actor.Attributes.exitCode}} {{.Actor.Attributes.color}}'
+}
+have_died() { [ "$(deaths | wc -l)" = "$1" ]; }
+has_died() { deaths | grep -q "web $1 red"; }
+
+@test "exec -d: an event tells the exit status, when it comes and however" {
+    start_web --label color=red
+    hull exec -d web sh -c 'exit 7'
+    wait_until 10 have_died 1
+    equals 'web 7 red' "$(deaths)"
+    # With a terminal, and something left behind that writes to it.
+    hull exec -d -t web sh -c 'trap "" HUP; (while sleep 0.1; do echo x; done) & tty >/tty; exit 8'
+    wait_until 10 have_died 2
+    contains /dev/pts/ "$(hull exec web cat /tty)"
+    # By a signal to who keeps it, and by the container's end.
+    hull exec -d web sh -c 'trap "exit 9" TERM; echo ready >/ready; while :; do sleep 0.1; done'
+    wait_until 10 hull exec web test -e /ready
+    kill -TERM "$(pgrep -f -- "^$HULL.*$run_root exec -d web sh -c trap .exit 9")"
+    wait_until 10 has_died 9
+    hull exec -d web sleep 80
+    hull kill web
+    wait_until 10 has_died 137
 }
 
 @test "a signal to hull exec reaches the program; one that is killed leaves nothing that the next doesn't clean" {
