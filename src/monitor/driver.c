@@ -37,6 +37,7 @@ static void finish(struct child *child, int status)
 {
     struct driver_call *call = loop_owner(child, struct driver_call, child);
     struct error err;
+    call->was_killed = WIFSIGNALED(status);
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
         call->done(call, NULL);
         return;

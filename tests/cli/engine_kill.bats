@@ -33,8 +33,13 @@ choose_command() {
     name=$chosen
     choose a b c
     other=$chosen
-    # What has no container to work on does little.
-    if [ $((RANDOM % 2)) = 0 ]; then random 8; else random 20; fi
+    # What has no container to work on does little; and little but the end of a program is cleaned up.
+    random 4
+    case $victim.$chosen in
+    cleanup.[0-2]) random 3 ;;
+    *.[0-1]) random 8 ;;
+    *) random 20 ;;
+    esac
     case $chosen in
     0 | 1) words=(run --rm busybox true) ;;
     2) words=(run --rm -v /anonymous -v "data-$name:/data" busybox true) ;;
@@ -124,7 +129,7 @@ walk() { # VICTIM ROUNDS
     [ -z "${HULL_LONG:-}" ] || wanted=$((wanted * 13))
     hull network create net
     hull run -d --name keeper --network net --restart always -v kept:/kept busybox sh -c 'echo x >>/kept/starts; exec sleep 1000'
-    while [ "$killed" -lt "$wanted" ] && [ "$round" -lt $((wanted * 4)) ]; do
+    while [ "$killed" -lt "$wanted" ] && [ "$round" -lt $((wanted * 6)) ]; do
         round=$((round + 1))
         kill_round || {
             echo "round $round of seed ${HULL_SEED:-1}" >&2
