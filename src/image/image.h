@@ -108,8 +108,9 @@ struct image_descriptor {
 struct image {
     char id[IMAGE_DIGEST_SIZE]; /* the digest of the configuration, as docker's image id */
     char manifest_digest[IMAGE_DIGEST_SIZE];
-    char media_type[128]; /* of the manifest */
-    char **names;         /* canonical, with tag, sorted; none: the image is dangling */
+    char media_type[128];                 /* of the manifest */
+    char index_digest[IMAGE_DIGEST_SIZE]; /* image/members.h: what it was loaded with, or "" */
+    char **names; /* canonical, with tag, sorted; none: the image is dangling */
     size_t name_count;
     char **digests; /* "docker.io/library/busybox@sha256:…" as pulled or pushed (RepoDigests) */
     size_t digest_count;
@@ -144,6 +145,11 @@ void image_list_release(struct image_list *list);
 /* Gives the image another name. A name that another image had goes over to this one. */
 int image_tag(struct image_store *store, const struct image *image,
               const struct reference *reference, struct error *err);
+
+/* Notes that an image without a name is one of those of an index, which is in the store. Names that
+ * are given to an image with an index_digest keep that. */
+int image_note_index(struct image_store *store, const struct image *image, const char *index_digest,
+                     struct error *err);
 
 /* Notes under which digest a registry knows the image, "repository@sha256:…" (after a push). */
 int image_note_digest(struct image_store *store, const struct image *image,

@@ -22,7 +22,8 @@ struct registry_pull_options {
 };
 
 struct registry_push_options {
-    bool all_tags; /* all names that the store has in the repository */
+    bool all_tags;                   /* all names that the store has in the repository */
+    const struct platform *platform; /* of an image for several only this; NULL: all of them */
     /* NONE: as the layers are, those that aren't compressed with gzip. */
     enum image_compression compression;
     const struct image_progress *progress;
