@@ -64,6 +64,9 @@ static inline void image_store_close_scope(struct image_store **store)
 /* Where the store is, absolute; and a descriptor of it that stays the store's. */
 const char *image_store_directory(const struct image_store *store);
 int image_store_descriptor(const struct image_store *store);
+/* A file without a name on the store's file system; limit receives how much it may hold: 64 GiB,
+ * and less than is free. */
+int image_store_scratch(struct image_store *store, int64_t *limit, struct error *err);
 /* Who hears what isn't a failure, such as a device that a rootless user couldn't make. */
 void image_store_set_warnings(struct image_store *store, const struct warnings *warnings);
 

@@ -10,6 +10,7 @@
 #include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 
 #include "base/file.h"
@@ -18,6 +19,8 @@
 
 #define LAYOUT "{\"imageLayoutVersion\": \"1.0.0\"}\n"
 #define RESERVE_SIZE (128 << 10)
+#define FREE_MAX (256ll << 20)     /* what we leave free of the disk, at most */
+#define SCRATCH_LIMIT (64ll << 30) /* of one archive */
 #define EMPTY_INDEX "{\"schemaVersion\": 2, \"manifests\": []}\n"
 
 static const char *const directories[] = {"blobs",      "blobs/sha256", "ingest", "layers",
@@ -324,4 +327,30 @@ void image_progress_update(const struct image_progress *progress, const char *it
 {
     if (progress && item)
         progress->update(progress, item, phase, done, total);
+}
+
+int64_t store_room(const struct image_store *store)
+{
+    struct statvfs status;
+    if (fstatvfs(store->fd, &status) < 0)
+        return INT64_MAX;
+    int64_t size = (int64_t)status.f_blocks * (int64_t)status.f_frsize;
+    int64_t free_bytes = (int64_t)status.f_bavail * (int64_t)status.f_frsize;
+    int64_t left = size / 20 < FREE_MAX ? size / 20 : FREE_MAX;
+    return free_bytes > left ? free_bytes - left : 1;
+}
+
+int image_store_scratch(struct image_store *store, int64_t *limit, struct error *err)
+{
+    int64_t room = store_room(store);
+    *limit = room < SCRATCH_LIMIT ? room : SCRATCH_LIMIT;
+    int fd = openat(store->fd, "unpack", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd < 0 && errno == EOPNOTSUPP) {
+        scope_free char *name = memory_format("unpack/file.scratch.%d", (int)getpid());
+        fd = openat(store->fd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        if (fd >= 0)
+            unlinkat(store->fd, name, 0);
+    }
+    return fd < 0 ? error_set(err, errno, "image store %s: can't make a file", store->directory)
+                  : fd;
 }

@@ -55,6 +55,8 @@ bool store_trash_is_held(struct image_store *store);
 int store_empty_trash(struct image_store *store, struct error *err);
 /* Removes a directory tree or file; a missing one is borne. */
 int store_remove_tree(int directory, const char *name, struct error *err);
+/* How many bytes may be written: what is free on the file system, less a reserve. At least 1. */
+int64_t store_room(const struct image_store *store);
 /* Writes everything to the disk (syncfs). */
 int store_synchronise(struct image_store *store, struct error *err);
 
