@@ -2,19 +2,24 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
 int loop_open(struct loop *loop, struct error *err)
 {
     *loop = (struct loop){.epoll = epoll_create1(EPOLL_CLOEXEC)};
+    loop->wake.fd = -1;
     return loop->epoll < 0 ? error_set(err, errno, "can't make an epoll instance") : 0;
 }
 
 void loop_close(struct loop *loop)
 {
+    if (loop->wake.fd >= 0)
+        close(loop->wake.fd);
     close(loop->epoll);
 }
 
@@ -57,6 +62,13 @@ void loop_timer_set(struct loop *loop, struct loop_timer *timer, int64_t delay)
     timer->armed = true;
     timer->next = loop->timers;
     loop->timers = timer;
+    loop_wake(loop);
+}
+
+void loop_wake(struct loop *loop)
+{
+    if (loop->wake.fd >= 0 && eventfd_write(loop->wake.fd, 1) < 0)
+        abort(); /* its counter can't be full */
 }
 
 /* Runs those that are due; returns how long there is until the next one, or -1. */
@@ -80,6 +92,34 @@ static int run_timers(struct loop *loop)
     }
 }
 
+static void on_wake(struct loop_source *source, uint32_t events)
+{
+    eventfd_t count;
+    (void)events;
+    eventfd_read(source->fd, &count);
+}
+
+int loop_share(struct loop *loop, pthread_mutex_t *lock, struct error *err)
+{
+    loop->wake =
+        (struct loop_source){.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), .ready = on_wake};
+    if (loop->wake.fd < 0)
+        return error_set(err, errno, "can't make an eventfd");
+    loop->lock = lock;
+    loop_watch(loop, &loop->wake, EPOLLIN);
+    return 0;
+}
+
+/* Waits without taking an event yet: until the lock is there again, another thread may free whose
+ * event it was. */
+static void wait_unlocked(struct loop *loop, int timeout)
+{
+    struct pollfd polled = {.fd = loop->epoll, .events = POLLIN};
+    pthread_mutex_unlock(loop->lock);
+    poll(&polled, 1, timeout);
+    pthread_mutex_lock(loop->lock);
+}
+
 void loop_run(struct loop *loop)
 {
     while (!loop->done) {
@@ -87,6 +127,10 @@ void loop_run(struct loop *loop)
         struct epoll_event event;
         if (loop->done)
             break;
+        if (loop->lock) {
+            wait_unlocked(loop, timeout);
+            timeout = 0;
+        }
         /* One at a time: what its function frees can't be among further ones. */
         if (epoll_wait(loop->epoll, &event, 1, timeout) == 1) {
             struct loop_source *source = event.data.ptr;

@@ -2,6 +2,7 @@
 #ifndef HULL_BASE_LOOP_H
 #define HULL_BASE_LOOP_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -25,6 +26,8 @@ struct loop {
     int epoll;
     bool done; /* set it, and loop_run() returns */
     struct loop_timer *timers;
+    pthread_mutex_t *lock; /* of loop_share(), or NULL: one thread alone uses the loop */
+    struct loop_source wake;
 };
 
 /* The object that a source or timer is a member of. */
@@ -43,6 +46,12 @@ void loop_timer_cancel(struct loop *loop, struct loop_timer *timer);
 
 /* Milliseconds of the monotonic clock. */
 int64_t loop_now(void);
+
+/* Lets other threads use the loop, its sources and timers while they hold lock. loop_run(), which
+ * is called with lock held, lets go of it while it waits: its functions run under it. */
+int loop_share(struct loop *loop, pthread_mutex_t *lock, struct error *err);
+/* Makes a shared loop look again at its timers and at loop->done. */
+void loop_wake(struct loop *loop);
 
 void loop_run(struct loop *loop);
 

@@ -132,9 +132,14 @@ static int take_link(struct engine *engine, const char *text, json_t *hosts, str
     const char *colon = strchr(text, ':');
     scope_free char *name = memory_copy_string(text);
     name[colon ? (size_t)(colon - text) : strlen(name)] = '\0';
-    if (engine_find(engine, name, &other, err) < 0)
+    struct monitor_status status = {0};
+    if (engine_find(engine, name, &other, err) < 0 ||
+        engine_status(engine, &other, &status, err) < 0)
         return error_wrap(err, "--link '%s'", text);
-    int found = network_find_attachment(engine->networks, other.id, &attachment, err);
+    /* A container that has ended keeps its address until its clean-up is done. */
+    bool is_up = engine_is_up(&status);
+    monitor_status_release(&status);
+    int found = is_up ? network_find_attachment(engine->networks, other.id, &attachment, err) : 0;
     const char *address =
         found == 1 && attachment.endpoint_count > 0 ? attachment.endpoints[0].ip4 : "";
     if (*address) {

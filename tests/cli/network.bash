@@ -110,7 +110,7 @@ get() {
         where+=("$1")
         shift
     done
-    "${where[@]}" curl -s --fail --globoff --max-time "${3:-2}" "$2" | sed 's/^::ffff://'
+    "${where[@]}" curl -s --fail --globoff --max-time "${3:-6}" "$2" | sed 's/^::ffff://'
     return "${PIPESTATUS[0]}"
 }
 

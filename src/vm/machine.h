@@ -1,0 +1,95 @@
+/* A virtual machine: memory, processors, the board and its devices, and its life. The loop's thread
+ * owns it; processors have a thread each. What all of them share is under one lock, the board's:
+ * the loop's thread holds it but while it waits, processors while a guest's access is served. */
+#ifndef HULL_VM_MACHINE_H
+#define HULL_VM_MACHINE_H
+
+#include "base/loop.h"
+#include "vm/board/boot.h"
+#include "vm/board/bus.h"
+#include "vm/cpu/engine.h"
+#include "vm/device/power.h"
+#include "vm/device/rtc.h"
+#include "vm/device/serial.h"
+#include "vm/device/virtio_device.h"
+#include "vm/device/virtio_mmio.h"
+#include "vm/device/virtio_pci.h"
+
+#define MACHINE_DEVICES_MAX 64
+
+enum machine_state { MACHINE_PREPARED, MACHINE_RUNNING, MACHINE_PAUSED, MACHINE_ENDED };
+enum machine_end {
+    MACHINE_POWERED_OFF,
+    MACHINE_RESET,   /* the guest asked to begin again */
+    MACHINE_CRASHED, /* a triple fault */
+    MACHINE_BROKEN,  /* the engine couldn't go on */
+    MACHINE_STOPPED, /* by machine_stop() */
+};
+
+struct machine_options {
+    unsigned vcpus;
+    uint64_t memory; /* bytes; a multiple of 2 MiB */
+    bool shared_memory, huge_pages, smt;
+    int serial_output, serial_input; /* or -1 */
+    bool has_pci;                    /* devices are on a PCI bus, instead of virtio-mmio */
+};
+
+struct machine_vcpu {
+    struct machine *machine;
+    struct vcpu *vcpu;
+    pthread_t thread;
+    bool is_started, is_parked;
+};
+
+struct machine {
+    struct machine_options options;
+    struct engine_board board; /* what the engine calls */
+    struct engine *engine;
+    struct guest_memory memory;
+    struct bus ports, registers;
+    pthread_mutex_t lock;
+    struct loop loop;
+
+    struct machine_vcpu vcpus[ENGINE_VCPUS_MAX];
+    unsigned vcpu_count, parked;
+    pthread_cond_t changed; /* of state, and of parked */
+    enum machine_state state;
+    enum machine_end end;
+    struct error failure; /* why it is MACHINE_BROKEN */
+
+    struct power_listener power;
+    struct serial *serial;
+    struct i8042 *i8042;
+    struct rtc *rtc;
+    struct {
+        struct virtio_device *device;
+        struct virtio_mmio *mmio; /* one of the two */
+        struct virtio_pci *pci;
+    } devices[MACHINE_DEVICES_MAX];
+    unsigned device_count;
+    struct pci_bus *pci;                                       /* NULL: none */
+    void (*boot_event)(struct machine *machine, uint8_t code); /* of the boot timer; or NULL */
+};
+
+/* Makes the memory and the board, with what every machine has. open_engine makes the engine that is
+ * to be used. The loop's thread holds machine->lock from here on. */
+int machine_open(struct machine *machine, const struct machine_options *options,
+                 struct engine *(*open_engine)(const struct engine_options *options,
+                                               struct engine_board *board, struct error *err),
+                 struct error *err);
+/* Adds a device, which is the machine's from here on, also after an error. */
+int machine_add(struct machine *machine, struct virtio_device *device, struct error *err);
+/* Loads a kernel and, if initrd isn't -1, an initrd; then the first processor is ready to start. */
+int machine_boot(struct machine *machine, int kernel, const char *kernel_name, int initrd,
+                 const char *initrd_name, const char *command_line, struct error *err);
+int machine_start(struct machine *machine, struct error *err);
+/* Stops all processors between two instructions, and lets them go on. */
+int machine_pause(struct machine *machine, struct error *err);
+int machine_resume(struct machine *machine, struct error *err);
+/* Turns the loop until the machine has ended; returns how. */
+enum machine_end machine_run(struct machine *machine);
+/* Makes machine_run() return. Under the lock. */
+void machine_stop(struct machine *machine, enum machine_end end);
+void machine_close(struct machine *machine);
+
+#endif
