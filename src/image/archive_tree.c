@@ -325,7 +325,7 @@ static int push_children(struct tree_writer *writer, int fd, const char *path)
     size_t first = writer->pending_count;
     struct dirent *entry;
     while ((entry = readdir(stream))) {
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+        if (file_is_dots(entry->d_name))
             continue;
         if (strlen(path) + strlen(entry->d_name) + 2 > PATH_MAX)
             return error_set(writer->err, ENAMETOOLONG, "%.100s…/%s", path, entry->d_name);

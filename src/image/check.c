@@ -154,7 +154,7 @@ static int visit_all(struct check *check, const char *path,
         return error_set(err, errno, "image store %s: can't read %s", check->store->directory,
                          path);
     while ((entry = readdir(stream)))
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+        if (!file_is_dots(entry->d_name))
             visit(check, fd, entry->d_name);
     return 0;
 }
@@ -183,7 +183,7 @@ static int64_t count_names(int parent, const char *name, int depth)
     if (!stream || depth > DEPTH_MAX)
         return -1;
     while ((entry = readdir(stream))) {
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+        if (file_is_dots(entry->d_name))
             continue;
         count++;
         int64_t below = entry->d_type == DT_DIR ? count_names(fd, entry->d_name, depth + 1) : 0;

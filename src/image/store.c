@@ -15,6 +15,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/remove_tree.h"
 #include "base/scope.h"
 
 #define LAYOUT "{\"imageLayoutVersion\": \"1.0.0\"}\n"
@@ -63,9 +64,8 @@ int store_lock(struct image_store *store, enum store_lock kind, struct error *er
     scope_close int fd = openat(store->fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return error_set(err, errno, "image store %s: can't open its lock", store->directory);
-    while (flock(fd, kind == STORE_LOCK_SHARED ? LOCK_SH : LOCK_EX) < 0)
-        if (errno != EINTR)
-            return error_set(err, errno, "image store %s: can't lock it", store->directory);
+    if (file_lock(fd, kind == STORE_LOCK_SHARED ? LOCK_SH : LOCK_EX) < 0)
+        return error_set(err, errno, "image store %s: can't lock it", store->directory);
     return scope_take_fd(&fd);
 }
 
@@ -123,7 +123,7 @@ int store_hold_trash(struct image_store *store)
 {
     int fd = openat(store->fd, "unpack", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd >= 0)
-        flock(fd, LOCK_SH);
+        file_lock(fd, LOCK_SH);
     return fd;
 }
 
@@ -152,7 +152,7 @@ int store_empty_trash(struct image_store *store, struct error *err)
             if (store_lease_is_alive(store, name))
                 continue;
         }
-        if (store_remove_tree(fd, entry->d_name, err) < 0)
+        if (remove_tree(fd, entry->d_name, NULL, err) < 0)
             return -1;
     }
     return 0;

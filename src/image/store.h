@@ -53,8 +53,6 @@ int store_hold_trash(struct image_store *store);
 bool store_trash_is_held(struct image_store *store);
 /* Removes what is in unpack/ and belongs to no live lease. */
 int store_empty_trash(struct image_store *store, struct error *err);
-/* Removes a directory tree or file; a missing one is borne. */
-int store_remove_tree(int directory, const char *name, struct error *err);
 /* How many bytes may be written: what is free on the file system, less a reserve. At least 1. */
 int64_t store_room(const struct image_store *store);
 /* Writes everything to the disk (syncfs). */

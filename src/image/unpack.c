@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "base/memory.h"
+#include "base/remove_tree.h"
 #include "base/scope.h"
 #include "image/archive.h"
 #include "image/decompress.h"
@@ -427,7 +428,7 @@ static int place_layer(struct image_unpack *unpack, const char (*parents)[IMAGE_
         placed = store_layer_place(unpack->store, unpack->place, unpack->chain_id, unpack->diff_id,
                                    &unpack->result, err);
     }
-    return placed == 1 ? store_remove_tree(unpack->store->fd, unpack->place, err) : placed;
+    return placed == 1 ? remove_tree(unpack->store->fd, unpack->place, NULL, err) : placed;
 }
 
 int image_unpack_commit(struct image_unpack *unpack, const char (*parents)[IMAGE_DIGEST_SIZE],
@@ -467,7 +468,7 @@ void image_unpack_abort(struct image_unpack *unpack)
     error_set(&err, 0, "given up");
     stop(unpack, &err);
     wait_for_threads(unpack);
-    if (store_remove_tree(unpack->store->fd, unpack->place, &err) < 0)
+    if (remove_tree(unpack->store->fd, unpack->place, NULL, &err) < 0)
         store_warn(unpack->store, "layer %.19s: %s", unpack->diff_id, err.text);
     free_unpack(unpack);
 }
