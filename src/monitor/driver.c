@@ -77,6 +77,7 @@ void driver_start(struct driver_call *call, const char *const *arguments, const 
         argv[count++] = *arguments++;
     argv[count] = NULL;
     call->child.ended = finish;
+    call->was_killed = false;
     struct child_setup setup = {
         .streams = {streams[0], streams[1], streams[2]}, .mount_namespace = -1, .kept = call->lock};
     if (*arguments)
