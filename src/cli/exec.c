@@ -8,7 +8,7 @@
 #include "base/memory.h"
 #include "base/scope.h"
 #include "cli/container_verb.h"
-#include "cli/exec_detach.h"
+#include "cli/exec_keeper.h"
 #include "cli/exec_relay.h"
 #include "monitor/document.h"
 
@@ -129,6 +129,7 @@ static json_t *describe(struct cli_context *context, struct engine *engine,
     return process;
 }
 
+/* Nobody can detach from it. */
 static int run_attended(struct cli_context *context, struct engine *engine,
                         const struct engine_container *container, struct error *err)
 {
@@ -152,7 +153,7 @@ static int run_attended(struct cli_context *context, struct engine *engine,
     }
     result = exec_relay_run(&relay, pid, &context->exit_status, &detached, err);
     exec_relay_end(&relay);
-    if (result == 0 && !detached)
+    if (result == 0)
         engine_emit(engine, "container", "exec_die", container->id,
                     engine_exec_describe_end(container, context->exit_status));
     return result;
@@ -160,8 +161,12 @@ static int run_attended(struct cli_context *context, struct engine *engine,
 
 static int run_exec(struct cli_context *context, struct error *err)
 {
-    return command_given(context->line, "detach") ? exec_detach(context, describe, err)
-                                                  : container_verb_one(context, run_attended, err);
+    const struct command_line *line = context->line;
+    bool may_detach =
+        command_given(line, "tty") && command_given(line, "interactive") && isatty(STDIN_FILENO);
+    return may_detach || command_given(line, "detach")
+               ? exec_keeper_run(context, describe, err)
+               : container_verb_one(context, run_attended, err);
 }
 
 const struct cli_verb cli_exec = {

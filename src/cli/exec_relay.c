@@ -82,11 +82,16 @@ static void close_end(int *fd)
     *fd = -1;
 }
 
-void exec_relay_end(struct exec_relay *relay)
+void exec_relay_restore(struct exec_relay *relay)
 {
     if (relay->raw)
         tcsetattr(STDIN_FILENO, TCSADRAIN, &relay->before);
     relay->raw = false;
+}
+
+void exec_relay_end(struct exec_relay *relay)
+{
+    exec_relay_restore(relay);
     for (int i = 0; i < 3; i++)
         close_end(&relay->ends[i]);
     close_end(&relay->master);
@@ -108,20 +113,6 @@ void exec_relay_read_to_end(int master)
         if (count == 0 || (count < 0 && errno != EINTR))
             return;
     }
-}
-
-void exec_relay_keep(int master)
-{
-    pid_t pid = fork();
-    if (pid != 0)
-        return;
-    int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
-    setsid();
-    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
-        dup2(nothing, fd);
-    file_close_others(3, &master, 1, NULL);
-    exec_relay_read_to_end(master);
-    _exit(0);
 }
 
 /* ---- our terminal ---- */
@@ -290,10 +281,8 @@ int exec_relay_run(struct exec_relay *relay, pid_t pid, int *exit_status, bool *
     *detached = result == 0;
     if (result < 0)
         return -1;
-    if (result == 0) {
-        exec_relay_keep(relay->master);
+    if (result == 0)
         return 0;
-    }
     drain(relay);
     *exit_status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     return 0;
