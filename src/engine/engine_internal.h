@@ -81,7 +81,8 @@ bool engine_lives(void *engine, const char *id);
 int engine_runtime_call(struct engine *engine, const char *const *words, const char *input,
                         struct error *err);
 bool engine_runtime_knows(const struct engine *engine, const char *id);
-/* Ends what is left of a container without a monitor; does nothing if the runtime doesn't know it. */
+/* Ends what is left of a container without a monitor; does nothing if the runtime doesn't know it.
+ */
 int engine_runtime_forget(struct engine *engine, const char *id, struct error *err);
 
 /* ---- What a container is made of ---- */
