@@ -4,12 +4,14 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 SUITE ?=
 FUZZ_SECONDS ?= 300
+HOSTS ?=
 
 release := build/release
 
 help:
 	@echo 'make demo     build hull, take the tour of README.md, show what isolates a container'
 	@echo 'make check    build with sanitizers, run the tests'
+	@echo 'make testbed  a shell in a virtual host with KVM and hull; HOSTS=3: in the first of three'
 	@echo 'make check-long   the same with the full number of cases'
 	@echo 'make build    build an optimised hull into $(release)'
 	@echo 'make install  install it (DESTDIR=$(DESTDIR) PREFIX=$(PREFIX))'
@@ -21,7 +23,7 @@ help:
 	@echo 'make clean    remove build/'
 
 deps:
-	@scripts/deps build check bench demo format
+	@scripts/deps build check testbed bench demo format
 
 build:
 	@scripts/deps build
@@ -40,6 +42,10 @@ check:
 check-long:
 	@scripts/deps build check
 	@tests/run --long
+
+testbed: build
+	@scripts/deps testbed
+	@tests/testbed/run --interactive $(if $(HOSTS),--hosts $(HOSTS))
 
 bench: build
 	@scripts/deps bench
@@ -63,4 +69,4 @@ format:
 clean:
 	rm -rf build
 
-.PHONY: help deps build demo check check-long bench install outside fuzz format clean
+.PHONY: help deps build demo check check-long testbed bench install outside fuzz format clean

@@ -317,7 +317,7 @@ int machine_start(struct machine *machine, struct error *err)
     machine->state = MACHINE_RUNNING;
     /* Signals are the loop's thread's; the one that kicks has a handler and stays open. */
     sigfillset(&all);
-    sigdelset(&all, SIGRTMIN);
+    sigdelset(&all, SIGRTMIN); /* KVM_KICK_SIGNAL */
     pthread_sigmask(SIG_BLOCK, &all, &before);
     for (unsigned i = 0; i < machine->vcpu_count && code == 0; i++) {
         struct machine_vcpu *vcpu = &machine->vcpus[i];

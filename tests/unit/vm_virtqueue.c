@@ -100,6 +100,18 @@ static void an_event_index_holds_interrupts_back(void **state)
     }
 }
 
+/* And the driver notifies only when the device's event is reached: that of the next request. */
+static void the_device_asks_for_the_next_notification(void **state)
+{
+    (void)state;
+    const uint16_t *event = driver_at(&driver, 0x1000 + 0x800 + 4 + 8 * DRIVER_QUEUE_SIZE);
+    for (unsigned i = 1; i < 5; i++) {
+        driver_add(&driver, 0, 0, &good, 1);
+        driver_notify(&driver, 0);
+        assert_int_equal(*event, i);
+    }
+}
+
 static void the_driver_can_forbid_interrupts(void **state)
 {
     (void)state;
@@ -244,6 +256,8 @@ int main(void)
         with_device(requests_are_answered),
         with_device(an_indirect_table_works),
         cmocka_unit_test_setup_teardown(an_event_index_holds_interrupts_back,
+                                        open_with_all_features, close_device),
+        cmocka_unit_test_setup_teardown(the_device_asks_for_the_next_notification,
                                         open_with_all_features, close_device),
         with_device(the_driver_can_forbid_interrupts),
         with_device(a_part_outside_memory_breaks),

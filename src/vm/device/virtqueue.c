@@ -141,16 +141,28 @@ static bool gather(const struct virtqueue *queue, const struct descriptor *descr
     return true;
 }
 
+static uint16_t count_waiting(const struct virtqueue *queue)
+{
+    return (uint16_t)(load(available_word(queue, 1)) - queue->next_available);
+}
+
 bool virtqueue_has_request(const struct virtqueue *queue)
 {
-    return queue->ready && load(available_word(queue, 1)) != queue->next_available;
+    return queue->ready && count_waiting(queue) > 0;
 }
 
 int virtqueue_pop(struct virtqueue *queue, struct virtqueue_chain *chain)
 {
     if (!queue->ready)
         return 0;
-    uint16_t waiting = (uint16_t)(load(available_word(queue, 1)) - queue->next_available);
+    uint16_t waiting = count_waiting(queue);
+    if (waiting == 0 && queue->event_index && !queue->is_quiet) {
+        /* A driver notifies of the request of this number alone (2.7.10), and may have just added
+         * it. */
+        store(available_event(queue), queue->next_available);
+        __atomic_thread_fence(__ATOMIC_SEQ_CST);
+        waiting = count_waiting(queue);
+    }
     if (waiting == 0)
         return 0;
     if (waiting > queue->size)
@@ -217,6 +229,7 @@ bool virtqueue_want_notifications(struct virtqueue *queue, bool on)
 {
     if (!queue->ready)
         return false;
+    queue->is_quiet = !on;
     if (!queue->event_index)
         store(used_word(queue, 0), on ? 0 : USED_NO_NOTIFY);
     else if (on)

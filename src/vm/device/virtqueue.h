@@ -23,6 +23,7 @@ struct virtqueue {
     uint16_t next_available, next_used; /* running counts, modulo 65536 */
     uint16_t signalled_used;            /* next_used at the last look at used_event */
     bool signalled_valid;
+    bool is_quiet;                                    /* by virtqueue_want_notifications() */
     uint8_t *table_host, *available_host, *used_host; /* the same, set by virtqueue_start() */
 };
 
@@ -42,9 +43,10 @@ bool virtqueue_start(struct virtqueue *queue);
 /* Forgets all that the driver configured. */
 void virtqueue_reset(struct virtqueue *queue);
 
-/* Takes the next request: 1 if there was one, 0 if there is none, -1 if the driver broke the rules
- * (a loop, an index or address out of range, a readable part behind a writable one): the device
- * needs a reset then. */
+/* Takes the next request: 1 if there was one, 0 if there is none (then the driver notifies of the
+ * next one, unless the device doesn't want that), -1 if the driver broke the rules (a loop, an
+ * index or address out of range, a readable part behind a writable one): the device needs a reset
+ * then. */
 int virtqueue_pop(struct virtqueue *queue, struct virtqueue_chain *chain);
 /* Makes the request popped last the next one again. */
 void virtqueue_unpop(struct virtqueue *queue);

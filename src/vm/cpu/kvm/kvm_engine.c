@@ -182,6 +182,11 @@ static int create_interrupts(struct kvm_engine *kvm, struct error *err)
     return 0;
 }
 
+static void on_kick(int number)
+{
+    (void)number;
+}
+
 struct engine *kvm_engine_open(const struct engine_options *options, struct engine_board *board,
                                struct error *err)
 {
@@ -191,6 +196,9 @@ struct engine *kvm_engine_open(const struct engine_options *options, struct engi
         .interrupts = {&interrupts_operations},
         .device = -1,
         .machine = -1};
+    /* Without a handler of its own the signal would end the process. */
+    const struct sigaction nothing = {.sa_handler = on_kick};
+    sigaction(KVM_KICK_SIGNAL, &nothing, NULL);
     if (open_machine(kvm, options->device ? options->device : "/dev/kvm", err) == 0) {
         int most = kvm_call(kvm->machine, KVM_CHECK_EXTENSION, (void *)(uintptr_t)KVM_CAP_MAX_VCPUS,
                             "the number of vcpus", err);

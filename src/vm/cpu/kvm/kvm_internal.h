@@ -36,6 +36,8 @@ struct vcpu *kvm_create_vcpu(struct engine *engine, unsigned index, const struct
                              struct error *err);
 void kvm_close_vcpu(struct vcpu *vcpu);
 enum vcpu_exit kvm_run_vcpu(struct vcpu *vcpu, struct error *err);
+/* The same until any signal comes, kicked or not. */
+enum vcpu_exit kvm_run_once(struct vcpu *vcpu, struct error *err);
 void kvm_kick(struct vcpu *vcpu);
 int kvm_set_debug(struct vcpu *vcpu, const struct vcpu_debug *debug, struct error *err);
 bool kvm_translate(struct vcpu *vcpu, uint64_t linear, uint64_t *physical);

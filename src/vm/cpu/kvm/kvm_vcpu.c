@@ -143,14 +143,23 @@ enum vcpu_exit kvm_run_vcpu(struct vcpu *vcpu, struct error *err)
     kvm->thread = pthread_self();
     __atomic_store_n(&kvm->runs, true, __ATOMIC_SEQ_CST);
     for (;;) {
+        enum vcpu_exit reason = kvm_run_once(vcpu, err);
+        bool was_kicked = reason == VCPU_INTERRUPTED &&
+                          __atomic_exchange_n(&kvm->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+        if (reason != VCPU_INTERRUPTED || was_kicked)
+            return reason;
+    }
+}
+
+enum vcpu_exit kvm_run_once(struct vcpu *vcpu, struct error *err)
+{
+    struct kvm_vcpu *kvm = of(vcpu);
+    for (;;) {
         if (ioctl(kvm->fd, KVM_RUN, NULL) < 0) {
-            if (errno != EINTR && errno != EAGAIN) {
-                error_set(err, errno, "KVM can't run vcpu %u", vcpu->index);
-                return VCPU_FAILED;
-            }
-            if (__atomic_exchange_n(&kvm->run->immediate_exit, 0, __ATOMIC_SEQ_CST))
+            if (errno == EINTR || errno == EAGAIN)
                 return VCPU_INTERRUPTED;
-            continue;
+            error_set(err, errno, "KVM can't run vcpu %u", vcpu->index);
+            return VCPU_FAILED;
         }
         switch (kvm->run->exit_reason) {
         case KVM_EXIT_IO:
