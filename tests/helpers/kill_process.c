@@ -1,10 +1,11 @@
 /* Kills a process that lives too shortly for a shell to find it:
  *
- *     kill_process MILLISECONDS DELAY PART...
+ *     kill_process PID MILLISECONDS DELAY PART...
  *
- * Looks for as long as MILLISECONDS say for a process whose command line, its words joined by
- * spaces, contains every PART; DELAY microseconds after it has found the first, kills it with
- * SIGKILL. Prints its pid. Fails if there was none, or if it had ended by then. */
+ * Looks for as long as process PID is there, and MILLISECONDS longer, for a process whose command
+ * line, its words joined by spaces, contains every PART; DELAY microseconds after it has found the
+ * first, kills it with SIGKILL. Prints its pid. Fails if there was none, or if it had ended by
+ * then. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -70,14 +71,17 @@ static long long now(void)
 
 int main(int argc, char **argv)
 {
-    if (argc < 4)
+    if (argc < 5)
         return 2;
-    long long end = now() + atoi(argv[1]);
+    long long end = now() + atoi(argv[2]);
     pid_t pid;
-    while ((pid = find_process(argv + 3)) == 0)
+    while ((pid = find_process(argv + 4)) == 0) {
+        if (!has_ended(atoi(argv[1])))
+            end = now() + atoi(argv[2]);
         if (now() > end)
             return 1;
-    usleep((unsigned int)atoi(argv[2]));
+    }
+    usleep((unsigned int)atoi(argv[3]));
     if (has_ended(pid) || kill(pid, SIGKILL) < 0)
         return 1;
     printf("%d\n", pid);
