@@ -24,7 +24,15 @@ processes() { # monitor | runtime | cleanup
     cleanup) pgrep -f "/hull .*--run-root $run_root container cleanup " ;;
     esac || true
 }
-is_quiet() { [ -z "$(processes runtime)$(processes cleanup)" ]; }
+# Nor is a monitor that hasn't said yet what it does, or has said that it is done.
+is_quiet() {
+    local pid told
+    [ -z "$(processes runtime)$(processes cleanup)" ] || return 1
+    told=$(cat "$run_root"/containers/*/status 2>/dev/null | jq -r .monitor.pid)
+    for pid in $(processes monitor); do
+        grep -qx "$pid" <<<"$told" || return 1
+    done
+}
 
 # What this round does, as words of hull's command line.
 choose_command() {
