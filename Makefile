@@ -18,12 +18,13 @@ help:
 	@echo 'make bench    measure it beside its peers'
 	@echo 'make fuzz     fuzz its parsers for FUZZ_SECONDS=$(FUZZ_SECONDS) each'
 	@echo 'make outside SUITE=DIRECTORY   run another project'\''s suite on it'
+	@echo 'make guest-kernel   build the minimal kernel for virtual machines'
 	@echo 'make deps     install all that these need from the distribution'
 	@echo 'make format   format the sources'
 	@echo 'make clean    remove build/'
 
 deps:
-	@scripts/deps build check testbed bench demo format
+	@scripts/deps build check testbed bench demo format kernel
 
 build:
 	@scripts/deps build
@@ -58,6 +59,10 @@ outside: build
 	@scripts/deps outside
 	@tests/outside/run '$(SUITE)'
 
+guest-kernel:
+	@scripts/deps kernel
+	@nice -n 15 guest/kernel/build build/guest-kernel
+
 fuzz:
 	@scripts/deps build check
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run fuzz
@@ -69,4 +74,4 @@ format:
 clean:
 	rm -rf build
 
-.PHONY: help deps build demo check check-long testbed bench install outside fuzz format clean
+.PHONY: help deps build demo check check-long testbed bench install outside guest-kernel fuzz format clean

@@ -7,11 +7,12 @@
 #include "base/describe.h"
 #include "cli/verb.h"
 #include "oci/program.h"
+#include "vm/control/options.h"
 
 static const struct {
     const struct command_program *program;
     int section; /* of its man page */
-} programs[] = {{&oci_program, 8}, {&cli_program, 1}};
+} programs[] = {{&oci_program, 8}, {&cli_program, 1}, {&vm_options_program, 8}};
 
 int main(int argc, char **argv)
 {

@@ -34,6 +34,10 @@ static const struct command_verb *const verbs[] = {
     &cli_import.command,
     &cli_info.command,
     &cli_inspect.command,
+    &cli_kernel_ls.command,
+    &cli_kernel_pull.command,
+    &cli_kernel_rm.command,
+    &cli_kernel_use.command,
     &cli_kill.command,
     &cli_load.command,
     &cli_login.command,
@@ -80,9 +84,13 @@ static const struct command_verb *const verbs[] = {
 };
 
 static const struct command_group groups[] = {
-    {"container", "manage containers"}, {"image", "manage images"},
-    {"network", "manage networks"},     {"system", "look after what hull keeps"},
-    {"volume", "manage volumes"},       {0},
+    {"container", "manage containers"},
+    {"image", "manage images"},
+    {"kernel", "manage kernels for virtual machines"},
+    {"network", "manage networks"},
+    {"system", "look after what hull keeps"},
+    {"volume", "manage volumes"},
+    {0},
 };
 
 const struct command_program cli_program = {

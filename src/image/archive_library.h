@@ -21,19 +21,24 @@
                     f(archive_entry_new) f(archive_entry_free) f(archive_entry_clear) f(           \
                         archive_entry_pathname) f(archive_entry_hardlink) f(archive_entry_symlink) \
                         f(archive_entry_filetype) f(archive_entry_perm) f(archive_entry_size)      \
-                            f(archive_entry_uid) f(archive_entry_gid) f(archive_entry_mtime)       \
-                                f(archive_entry_mtime_nsec) f(archive_entry_mtime_is_set) f(       \
-                                    archive_entry_rdevmajor) f(archive_entry_rdevminor)            \
-                                    f(archive_entry_xattr_reset) f(archive_entry_xattr_next) f(    \
-                                        archive_entry_set_pathname) f(archive_entry_set_hardlink)  \
-                                        f(archive_entry_set_symlink) f(archive_entry_set_filetype) \
-                                            f(archive_entry_set_perm) f(archive_entry_set_size)    \
-                                                f(archive_entry_set_uid) f(archive_entry_set_gid)  \
-                                                    f(archive_entry_set_mtime)                     \
-                                                        f(archive_entry_set_rdevmajor)             \
-                                                            f(archive_entry_set_rdevminor) f(      \
-                                                                archive_entry_xattr_add_entry)     \
-                                                                f(archive_entry_sparse_add_entry)
+                            f(archive_entry_uid) f(archive_entry_gid) f(archive_entry_mtime) f(    \
+                                archive_entry_mtime_nsec) f(archive_entry_mtime_is_set)            \
+                                f(archive_entry_rdevmajor) f(archive_entry_rdevminor) f(           \
+                                    archive_entry_xattr_reset) f(archive_entry_xattr_next)         \
+                                    f(archive_entry_set_pathname) f(archive_entry_set_hardlink) f( \
+                                        archive_entry_set_symlink) f(archive_entry_set_filetype)   \
+                                        f(archive_entry_set_perm) f(archive_entry_set_size) f(     \
+                                            archive_entry_set_uid) f(archive_entry_set_gid)        \
+                                            f(archive_entry_set_mtime) f(                          \
+                                                archive_entry_set_rdevmajor)                       \
+                                                f(archive_entry_set_rdevminor) f(                  \
+                                                    archive_entry_xattr_add_entry)                 \
+                                                    f(archive_entry_sparse_add_entry) f(           \
+                                                        archive_read_support_format_raw)           \
+                                                        f(archive_read_support_filter_gzip) f(     \
+                                                            archive_read_support_filter_lz4)       \
+                                                            f(archive_read_support_filter_xz) f(   \
+                                                                archive_read_support_filter_zstd)
 
 struct archive_library {
 #define ARCHIVE_LIBRARY_DECLARE(name) __typeof__(&name) name;

@@ -237,6 +237,15 @@ static void visit_layer(struct check *check, int directory, const char *name)
         check_layer_info(check, directory, name, chain);
 }
 
+static void visit_derived(struct check *check, int directory, const char *name)
+{
+    char layer[STORE_LAYER_NAME_SIZE];
+    (void)directory;
+    snprintf(layer, sizeof layer, "%s", name);
+    if (!store_set_has(&check->layers, layer))
+        fault(check, "derived/%s belongs to nothing (hull image prune removes it)", name);
+}
+
 static void visit_info(struct check *check, int directory, const char *name)
 {
     char path[64];
@@ -326,6 +335,10 @@ static int check_locked(struct check *check, struct error *err)
         visit_all(check, "layers", visit_layer, err) < 0 ||
         visit_all(check, "layer-info", visit_info, err) < 0 ||
         visit_all(check, "ingest", visit_ingest, err) < 0)
+        return -1;
+    /* Made with the first file. */
+    if (faccessat(check->store->fd, "derived", F_OK, AT_SYMLINK_NOFOLLOW) == 0 &&
+        visit_all(check, "derived", visit_derived, err) < 0)
         return -1;
     return visit_all(check, "unpack", visit_unpack, err);
 }

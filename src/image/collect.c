@@ -165,6 +165,28 @@ static int collect_layers(struct image_store *store, const struct store_set *hel
     return stream ? 0 : -1;
 }
 
+/* Files made of layers that nothing holds. */
+static int collect_derived(struct image_store *store, const struct store_set *held,
+                           struct image_removal *removal, struct error *err)
+{
+    if (faccessat(store->fd, "derived", F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+        return 0;
+    scope_closedir DIR *stream = open_directory(store, "derived", err);
+    struct dirent *entry;
+    while (stream && (entry = readdir(stream))) {
+        char name[STORE_LAYER_NAME_SIZE];
+        struct stat status;
+        snprintf(name, sizeof name, "%s", entry->d_name);
+        if (entry->d_name[0] == '.' || store_set_has(held, name) ||
+            fstatat(dirfd(stream), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+            continue;
+        if (unlinkat(dirfd(stream), entry->d_name, 0) < 0)
+            return error_set(err, errno, "can't remove derived/%s", entry->d_name);
+        note_deleted(removal, NULL, (int64_t)status.st_blocks * 512);
+    }
+    return stream ? 0 : -1;
+}
+
 /* Partial blobs that nobody writes. Of those without an expected digest nothing can be gone on. */
 static int collect_partial(struct image_store *store, bool all, struct image_removal *removal,
                            struct error *err)
@@ -221,6 +243,8 @@ int store_collect(struct image_store *store, const json_t *index, bool partial,
         names = shorten(&layers);
         status = collect_layers(store, &names, removal, err);
     }
+    if (status == 0)
+        status = collect_derived(store, &names, removal, err);
     if (status == 0)
         status = collect_blobs(store, &blobs, &platforms, removal, err);
     if (status == 0)

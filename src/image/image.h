@@ -7,6 +7,7 @@
  *     ingest/HEX                 blobs that are being written, or whose writing was broken off
  *     layers/NAME/               unpacked layers, each whole or absent, as overlayfs wants them
  *     layer-info/NAME.json       what each is: chain id, diff id, size
+ *     derived/NAME.SUFFIX        files made of unpacked layers, see image_derive()
  *     unpack/                    layers that are being unpacked
  *     leases/                    what may not be collected, a file for each owner
  *     reserve                    room to write index.json on a full disk
@@ -347,6 +348,28 @@ int image_layers(struct image_store *store, const struct image *image, struct im
                  struct error *err);
 void image_layers_release(struct image_layers *layers);
 #define scope_image_layers __attribute__((cleanup(image_layers_release)))
+
+/* What makes a file of an unpacked layer. */
+struct image_derivation {
+    const char *suffix; /* of the files' names; what is made differently has another one */
+    /* Makes the file, which isn't there yet, of the layer in directory, which has about size bytes.
+     * name are the 24 hexadecimal digits that the layer is called by. What it left is removed when
+     * it fails. */
+    int (*make)(const char *name, const char *directory, int64_t size, const char *file,
+                struct error *err);
+};
+struct image_derived {
+    char **files; /* absolute, that of the top layer first; ends with NULL */
+    size_t count;
+    bool user_xattrs; /* as of struct image_layers */
+};
+/* A file for each of image_layers(): those that are missing are made, by one process at a time.
+ * They live as long as their layers; the caller holds a lease of the image. */
+int image_derive(struct image_store *store, const struct image *image,
+                 const struct image_derivation *derivation, struct image_derived *derived,
+                 struct error *err);
+void image_derived_release(struct image_derived *derived); /* zeroes it; a zeroed one is borne */
+#define scope_image_derived __attribute__((cleanup(image_derived_release)))
 
 /* ---- Adding images ---- */
 

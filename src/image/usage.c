@@ -7,10 +7,11 @@
 #include "base/scope.h"
 #include "image/store.h"
 
-static int64_t sum_blobs(struct image_store *store)
+/* What the files in one of the store's directories, which may be missing, take. */
+static int64_t sum_files(struct image_store *store, const char *directory)
 {
     int64_t sum = 0;
-    int fd = openat(store->fd, "blobs/sha256", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = openat(store->fd, directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     scope_closedir DIR *stream = fd < 0 ? NULL : fdopendir(fd);
     for (struct dirent *entry; stream && (entry = readdir(stream));) {
         struct stat status;
@@ -69,8 +70,8 @@ int image_store_usage(struct image_store *store, struct image_usage *usage, stru
     for (size_t i = 0; i < count; i++)
         store_set_add(&active, holders[i].image);
     image_lease_holders_free(holders, count);
-    usage->blobs = sum_blobs(store);
-    usage->layers = sum_layers(store);
+    usage->blobs = sum_files(store, "blobs/sha256");
+    usage->layers = sum_layers(store) + sum_files(store, "derived");
     usage->images = list.count;
     for (size_t i = 0; i < list.count; i++)
         usage->active += store_set_has(&active, list.images[i].id);

@@ -29,9 +29,9 @@ static uint64_t read_board(struct engine_board *board, enum engine_space space, 
                            unsigned size)
 {
     struct machine *machine = machine_of(board);
-    pthread_mutex_lock(&machine->lock);
+    pthread_mutex_lock(machine->lock);
     uint64_t value = bus_read(bus_of(machine, space), address, size);
-    pthread_mutex_unlock(&machine->lock);
+    pthread_mutex_unlock(machine->lock);
     return value;
 }
 
@@ -39,9 +39,9 @@ static void write_board(struct engine_board *board, enum engine_space space, uin
                         unsigned size, uint64_t value)
 {
     struct machine *machine = machine_of(board);
-    pthread_mutex_lock(&machine->lock);
+    pthread_mutex_lock(machine->lock);
     bus_write(bus_of(machine, space), address, size, value);
-    pthread_mutex_unlock(&machine->lock);
+    pthread_mutex_unlock(machine->lock);
 }
 
 static void on_power(struct power_listener *listener, enum power_event event)
@@ -78,21 +78,54 @@ static int add_memory(struct machine *machine, struct error *err)
                           options->shared_memory, options->huge_pages, err) < 0))
         return -1;
     for (unsigned i = 0; i < machine->memory.count; i++) {
-        if (machine->engine->operations->map_memory(machine->engine, i, &machine->memory.regions[i],
-                                                    false, err) < 0)
+        const struct guest_region *region = &machine->memory.regions[i];
+        if (machine_expose(machine, machine_take_slots(machine, 1), region->address, region->size,
+                           true, err) < 0)
             return -1;
     }
+    machine->next_address =
+        options->memory > low ? LAYOUT_4_GIB + options->memory - low : LAYOUT_4_GIB;
     return 0;
+}
+
+uint64_t machine_reserve(struct machine *machine, uint64_t size, uint64_t alignment)
+{
+    uint64_t address = (machine->next_address + alignment - 1) / alignment * alignment;
+    machine->next_address = address + size;
+    return address;
+}
+
+unsigned machine_take_slots(struct machine *machine, unsigned count)
+{
+    unsigned first = machine->slot_count;
+    machine->slot_count += count;
+    return first;
+}
+
+int machine_expose(struct machine *machine, unsigned slot, uint64_t address, uint64_t size,
+                   bool exposed, struct error *err)
+{
+    const struct engine_operations *engine = machine->engine->operations;
+    if (!exposed)
+        return engine->unmap_memory(machine->engine, slot, err);
+    uint64_t room = size;
+    struct guest_region range = {.address = address, .size = size};
+    range.host = guest_memory_at_most(&machine->memory, address, &room, false);
+    if (!range.host || room < size)
+        return error_set(err, 0, "no memory of the machine is at %#llx",
+                         (unsigned long long)address);
+    range.read_only = !guest_memory_at_most(&machine->memory, address, &room, true);
+    return engine->map_memory(machine->engine, slot, &range, false, err);
 }
 
 static int add_board_devices(struct machine *machine, struct error *err)
 {
     struct interrupts *interrupts = machine->engine->interrupts;
     machine->power.happened = on_power;
-    machine->serial = serial_create(&machine->loop, interrupts, LAYOUT_IRQ_SERIAL,
+    machine->serial = serial_create(machine->loop, interrupts, LAYOUT_IRQ_SERIAL,
                                     machine->options.serial_output, machine->options.serial_input);
     machine->i8042 = i8042_create(interrupts, LAYOUT_IRQ_KEYBOARD, &machine->power);
-    machine->rtc = rtc_create(&machine->loop, interrupts, LAYOUT_IRQ_RTC);
+    machine->rtc = rtc_create(machine->loop, interrupts, LAYOUT_IRQ_RTC);
     struct bus *ports = &machine->ports;
     if (bus_add(ports, LAYOUT_SERIAL, 8, &serial_bus_operations, machine->serial, err) < 0 ||
         bus_add(ports, LAYOUT_I8042, 5, &i8042_bus_operations, machine->i8042, err) < 0 ||
@@ -115,6 +148,8 @@ static int create_vcpus(struct machine *machine, struct error *err)
     for (unsigned i = 0; i < machine->options.vcpus; i++) {
         *cpuid = *supported;
         cpuid_for_vcpu(cpuid, i, machine->options.vcpus, machine->options.smt);
+        if (machine->options.change_cpuid)
+            machine->options.change_cpuid(machine->options.context, cpuid);
         struct vcpu *vcpu = engine->create_vcpu(machine->engine, i, cpuid, err);
         if (!vcpu)
             return -1;
@@ -124,25 +159,21 @@ static int create_vcpus(struct machine *machine, struct error *err)
     return 0;
 }
 
-int machine_open(struct machine *machine, const struct machine_options *options,
+int machine_open(struct machine *machine, const struct machine_options *options, struct loop *loop,
                  struct engine *(*open_engine)(const struct engine_options *options,
                                                struct engine_board *board, struct error *err),
                  struct error *err)
 {
     *machine = (struct machine){.options = *options,
                                 .board = {read_board, write_board},
-                                .lock = PTHREAD_MUTEX_INITIALIZER,
+                                .loop = loop,
+                                .lock = loop->lock,
                                 .changed = PTHREAD_COND_INITIALIZER};
-    if (loop_open(&machine->loop, err) < 0)
-        return -1;
-    pthread_mutex_lock(&machine->lock);
-    if (loop_share(&machine->loop, &machine->lock, err) == 0) {
-        machine->engine =
-            open_engine(&(struct engine_options){.vcpus = options->vcpus}, &machine->board, err);
-        if (machine->engine && add_memory(machine, err) == 0 &&
-            add_board_devices(machine, err) == 0 && create_vcpus(machine, err) == 0)
-            return 0;
-    }
+    machine->engine =
+        open_engine(&(struct engine_options){.vcpus = options->vcpus}, &machine->board, err);
+    if (machine->engine && add_memory(machine, err) == 0 && add_board_devices(machine, err) == 0 &&
+        create_vcpus(machine, err) == 0)
+        return 0;
     machine_close(machine);
     return -1;
 }
@@ -184,7 +215,7 @@ static int add_pci(struct machine *machine, unsigned n, struct error *err)
 int machine_add(struct machine *machine, struct virtio_device *device, struct error *err)
 {
     unsigned n = machine->device_count;
-    if (virtio_device_open(device, &machine->memory, &machine->loop, err) < 0) {
+    if (virtio_device_open(device, &machine->memory, machine->loop, err) < 0) {
         device->operations->release(device);
         return -1;
     }
@@ -211,6 +242,8 @@ static uint64_t write_tables(struct machine *machine, struct error *err)
         .virtio = virtio,
         .virtio_count = machine->pci ? 0 : machine->device_count,
         .has_pci = machine->pci,
+        .hotplug_address = machine->hotplug_address,
+        .hotplug_size = machine->hotplug_size,
         .low_ram = memory < LAYOUT_LOW_END ? memory : LAYOUT_LOW_END,
         .high_ram = memory < LAYOUT_LOW_END ? 0 : memory - LAYOUT_LOW_END,
     };
@@ -231,8 +264,9 @@ int machine_boot(struct machine *machine, int kernel, const char *kernel_name, i
     if (machine->pci)
         ranges[count++] = (struct boot_range){LAYOUT_PCI_CONFIG,
                                               LAYOUT_PCI_CONFIG_END - LAYOUT_PCI_CONFIG, false};
-    if (machine->memory.count > 1)
-        ranges[count++] = (struct boot_range){LAYOUT_4_GIB, machine->memory.regions[1].size, true};
+    if (machine->options.memory > low_end)
+        ranges[count++] =
+            (struct boot_range){LAYOUT_4_GIB, machine->options.memory - low_end, true};
     if (boot_load_kernel(&boot, &machine->memory, kernel, kernel_name, err) < 0 ||
         (initrd >= 0 && boot_load_initrd(&boot, &machine->memory, initrd, initrd_name, err) < 0))
         return -1;
@@ -249,34 +283,34 @@ int machine_boot(struct machine *machine, int kernel, const char *kernel_name, i
 static bool may_run(struct machine_vcpu *vcpu)
 {
     struct machine *machine = vcpu->machine;
-    pthread_mutex_lock(&machine->lock);
+    pthread_mutex_lock(machine->lock);
     while (machine->state == MACHINE_PAUSED) {
         if (!vcpu->is_parked) {
             vcpu->is_parked = true;
             machine->parked++;
             pthread_cond_broadcast(&machine->changed);
         }
-        pthread_cond_wait(&machine->changed, &machine->lock);
+        pthread_cond_wait(&machine->changed, machine->lock);
     }
     if (vcpu->is_parked) {
         vcpu->is_parked = false;
         machine->parked--;
     }
     bool runs = machine->state == MACHINE_RUNNING;
-    pthread_mutex_unlock(&machine->lock);
+    pthread_mutex_unlock(machine->lock);
     return runs;
 }
 
 static void end(struct machine_vcpu *vcpu, enum machine_end how, const struct error *err)
 {
     struct machine *machine = vcpu->machine;
-    pthread_mutex_lock(&machine->lock);
+    pthread_mutex_lock(machine->lock);
     if (machine->state != MACHINE_ENDED) {
         if (err)
             machine->failure = *err;
         machine_stop(machine, how);
     }
-    pthread_mutex_unlock(&machine->lock);
+    pthread_mutex_unlock(machine->lock);
 }
 
 static void *run_vcpu(void *argument)
@@ -335,7 +369,7 @@ int machine_pause(struct machine *machine, struct error *err)
     machine->state = MACHINE_PAUSED;
     kick_all(machine);
     while (machine->parked < machine->vcpu_count && machine->state == MACHINE_PAUSED)
-        pthread_cond_wait(&machine->changed, &machine->lock);
+        pthread_cond_wait(&machine->changed, machine->lock);
     if (machine->state != MACHINE_PAUSED)
         return error_set(err, 0, "the machine has ended");
     return machine->engine->operations->pause(machine->engine, err);
@@ -358,27 +392,22 @@ void machine_stop(struct machine *machine, enum machine_end how)
         return;
     machine->state = MACHINE_ENDED;
     machine->end = how;
-    machine->loop.done = true;
+    machine->loop->done = true;
     pthread_cond_broadcast(&machine->changed);
     kick_all(machine);
-    loop_wake(&machine->loop);
-}
-
-enum machine_end machine_run(struct machine *machine)
-{
-    loop_run(&machine->loop);
-    return machine->end;
+    loop_wake(machine->loop);
 }
 
 void machine_close(struct machine *machine)
 {
     machine_stop(machine, MACHINE_STOPPED);
-    pthread_mutex_unlock(&machine->lock);
+    /* They may wait for the lock. */
+    pthread_mutex_unlock(machine->lock);
     for (unsigned i = 0; i < machine->vcpu_count; i++) {
         if (machine->vcpus[i].is_started)
             pthread_join(machine->vcpus[i].thread, NULL);
     }
-    pthread_mutex_lock(&machine->lock);
+    pthread_mutex_lock(machine->lock);
     while (machine->device_count > 0) {
         machine->device_count--;
         if (machine->devices[machine->device_count].mmio)
@@ -400,7 +429,4 @@ void machine_close(struct machine *machine)
     if (machine->engine)
         machine->engine->operations->close(machine->engine);
     guest_memory_release(&machine->memory);
-    loop_close(&machine->loop);
-    pthread_mutex_unlock(&machine->lock);
-    pthread_mutex_destroy(&machine->lock);
 }

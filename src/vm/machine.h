@@ -31,7 +31,10 @@ struct machine_options {
     uint64_t memory; /* bytes; a multiple of 2 MiB */
     bool shared_memory, huge_pages, smt;
     int serial_output, serial_input; /* or -1 */
-    bool has_pci;                    /* devices are on a PCI bus, instead of virtio-mmio */
+    /* Changes what the guest's processors say they are; may be NULL. */
+    void (*change_cpuid)(const void *context, struct cpuid *cpuid);
+    const void *context;
+    bool has_pci; /* devices are on a PCI bus, instead of virtio-mmio */
 };
 
 struct machine_vcpu {
@@ -47,8 +50,11 @@ struct machine {
     struct engine *engine;
     struct guest_memory memory;
     struct bus ports, registers;
-    pthread_mutex_t lock;
-    struct loop loop;
+    unsigned slot_count;                    /* of the engine's memory slots, that are in use */
+    uint64_t next_address;                  /* above all memory and what was reserved */
+    uint64_t hotplug_address, hotplug_size; /* where memory may come to while it runs, or size 0 */
+    struct loop *loop;     /* who opened the machine's, with the lock that all share */
+    pthread_mutex_t *lock; /* the loop's */
 
     struct machine_vcpu vcpus[ENGINE_VCPUS_MAX];
     unsigned vcpu_count, parked;
@@ -69,14 +75,23 @@ struct machine {
     unsigned device_count;
     struct pci_bus *pci;                                       /* NULL: none */
     void (*boot_event)(struct machine *machine, uint8_t code); /* of the boot timer; or NULL */
+    void *owner;                                               /* whose boot_event() it is */
 };
 
-/* Makes the memory and the board, with what every machine has. open_engine makes the engine that is
- * to be used. The loop's thread holds machine->lock from here on. */
-int machine_open(struct machine *machine, const struct machine_options *options,
+/* Makes the memory and the board, with what every machine has. The loop is shared (loop_share()),
+ * and the caller, its thread, holds its lock; so for all functions here. open_engine makes the
+ * engine that is to be used. */
+int machine_open(struct machine *machine, const struct machine_options *options, struct loop *loop,
                  struct engine *(*open_engine)(const struct engine_options *options,
                                                struct engine_board *board, struct error *err),
                  struct error *err);
+/* A range above all memory, for what a device brings along: its address. */
+uint64_t machine_reserve(struct machine *machine, uint64_t size, uint64_t alignment);
+/* Lets the processors see a range of guest memory that was added after machine_open(), or not any
+ * more: under a slot, of which machine_take_slots() gives some. */
+unsigned machine_take_slots(struct machine *machine, unsigned count);
+int machine_expose(struct machine *machine, unsigned slot, uint64_t address, uint64_t size,
+                   bool exposed, struct error *err);
 /* Adds a device, which is the machine's from here on, also after an error. */
 int machine_add(struct machine *machine, struct virtio_device *device, struct error *err);
 /* Loads a kernel and, if initrd isn't -1, an initrd; then the first processor is ready to start. */
@@ -86,9 +101,7 @@ int machine_start(struct machine *machine, struct error *err);
 /* Stops all processors between two instructions, and lets them go on. */
 int machine_pause(struct machine *machine, struct error *err);
 int machine_resume(struct machine *machine, struct error *err);
-/* Turns the loop until the machine has ended; returns how. */
-enum machine_end machine_run(struct machine *machine);
-/* Makes machine_run() return. Under the lock. */
+/* Ends the machine, from any thread: the loop is done then. */
 void machine_stop(struct machine *machine, enum machine_end end);
 void machine_close(struct machine *machine);
 

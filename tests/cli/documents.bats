@@ -125,7 +125,7 @@ complete_zsh() {
     local name missing=''
     cd "$HULL_SOURCE"
     while read -r name; do
-        [[ $name == *NAME* ]] || [ -n "$(find src tests bench tools -path "*/${name#./}")" ] ||
+        [[ $name == *NAME* ]] || [ -n "$(find src guest tests bench tools -path "*/${name#./}")" ] ||
             [ -n "$(compgen -G "$name")" ] || missing+=" $name"
     done < <(grep -ohE '`[A-Za-z_/.*-]+\.(c|h|bats|bash|dict|awk)`' README.md docs/*.md | tr -d '`' | sort -u)
     echo "missing:$missing"

@@ -18,7 +18,7 @@ need() {
     need groff
     "$sample" man >sample.1
     local page
-    for page in sample.1 "$HULL_BUILD/tools/hull.1"; do
+    for page in sample.1 "$HULL_BUILD/tools/hull.1" "$HULL_BUILD/tools/hull-vmm.8"; do
         run mandoc -T lint "$page"
         [ "$(printf '%s\n' "$output" | grep -v 'missing date' || true)" = "" ]
         run groff -man -ww -T utf8 -z "$page"

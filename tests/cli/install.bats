@@ -9,6 +9,7 @@ load hull
     installed=$BATS_TEST_TMPDIR/root$prefix
     [ -s "$installed/share/man/man8/hull-oci.8" ]
     [ -s "$installed/share/man/man1/hull.1" ]
+    [ -s "$installed/share/man/man8/hull-vmm.8" ]
     [ -s "$installed/share/bash-completion/completions/hull" ]
     [ -s "$installed/share/zsh/site-functions/_hull" ]
     [ -s "$installed/share/bash-completion/completions/hull-oci" ]
@@ -19,6 +20,7 @@ load hull
     program=$(find "$installed" -name hull-oci -type f -perm -u+x)
     [ -n "$program" ]
     "$program" --version
+    "$installed/bin/hull-vmm" --version
     # So does hull, with its monitor, its runtime, its helpers for ports and names, and its client
     # of registries, for all that the prefix is another.
     HULL=$installed/bin/hull
@@ -26,7 +28,7 @@ load hull
     wait_until 10 eval '[ "$(nsenter --net="/run/netns/$net" curl -s http://127.0.0.1:8080)" = page ]'
     local names
     names=$(find "$installed/libexec/hull" -type f -printf '%f\n' | sort)
-    equals "hull-dns hull-monitor hull-port" "$(echo $names)"
+    equals "hull-dns hull-guest-init hull-monitor hull-port" "$(echo $names)"
     hull network create named >/dev/null
     hull run -d --name other --network named busybox sleep 1000 >/dev/null
     hull run --rm --network named busybox ping -c 1 other

@@ -231,6 +231,11 @@ static void queues_out_of_memory_are_refused(void **state)
     queue->table = good_table;
     queue->used = UINT64_MAX - 3;
     assert_false(virtqueue_start(queue));
+    queue->used = DRIVER_BUFFERS; /* the used ring where the guest itself may not write */
+    driver.memory.regions[0].read_only = true;
+    assert_false(virtqueue_start(queue));
+    driver.memory.regions[0].read_only = false;
+    assert_true(virtqueue_start(queue));
 }
 
 static void features_that_are_not_offered_are_refused(void **state)

@@ -121,6 +121,11 @@ static void activate(struct virtio_device *device)
         device->status |= VIRTIO_STATUS_NEEDS_RESET;
         virtio_device_config_changed(device);
     }
+    /* Some drivers notify before they are ready, and that was not listened to. */
+    for (unsigned i = 0; i < device->queue_count; i++) {
+        if (virtqueue_has_request(&device->queues[i]))
+            virtio_device_notify(device, i);
+    }
 }
 
 void virtio_device_set_status(struct virtio_device *device, uint8_t status)

@@ -53,7 +53,10 @@ bool virtqueue_start(struct virtqueue *queue)
     queue->table_host = guest_memory_at(queue->memory, queue->table, 16ull * queue->size);
     queue->available_host =
         guest_memory_at(queue->memory, queue->available, 6 + 2ull * queue->size);
-    queue->used_host = guest_memory_at(queue->memory, queue->used, 6 + 8ull * queue->size);
+    uint64_t used_size = 6 + 8ull * queue->size, writable = used_size;
+    queue->used_host = guest_memory_at_most(queue->memory, queue->used, &writable, true);
+    if (writable < used_size)
+        return false;
     queue->ready = queue->table_host && queue->available_host && queue->used_host;
     return queue->ready;
 }

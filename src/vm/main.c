@@ -1,0 +1,210 @@
+/* hull-vmm: the virtual machine monitor, one process a machine. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "base/scope.h"
+#include "vm/control/http.h"
+#include "vm/control/log.h"
+#include "vm/control/options.h"
+#include "vm/instance.h"
+
+/* Firecracker's exit codes where they say the same. */
+enum exit_code {
+    EXIT_FINE = 0,      /* the guest powered off or reset the machine, or was asked to end */
+    EXIT_BROKEN = 1,    /* the engine couldn't go on, or the monitor couldn't start */
+    EXIT_CRASHED = 149, /* the guest's processor did: a triple fault */
+    EXIT_SETTINGS = 152,
+    EXIT_COMMAND_LINE = 153,
+};
+
+/* What the process has one of. */
+struct monitor {
+    struct vm_options options;
+    pthread_mutex_t lock;
+    struct loop loop;
+    struct metrics *metrics;
+    struct control *control;
+    struct instance instance;
+    struct handover handover;
+    struct api_server *server;
+    struct loop_source signals;
+    struct termios terminal; /* as it was */
+    bool terminal_is_raw;
+};
+
+static int complain(const struct error *err)
+{
+    fprintf(stderr, "hull-vmm: %s\n", err->text);
+    return -1;
+}
+
+static void on_signal(struct loop_source *source, uint32_t events)
+{
+    struct monitor *monitor = loop_owner(source, struct monitor, signals);
+    struct signalfd_siginfo info;
+    (void)events;
+    if (read(source->fd, &info, sizeof info) == sizeof info)
+        log_info("signal %u ends the machine", info.ssi_signo);
+    monitor->loop.done = true;
+}
+
+static int watch_signals(struct monitor *monitor, struct error *err)
+{
+    sigset_t wanted;
+    sigemptyset(&wanted);
+    sigaddset(&wanted, SIGTERM);
+    sigaddset(&wanted, SIGINT);
+    sigaddset(&wanted, SIGHUP);
+    sigprocmask(SIG_BLOCK, &wanted, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    monitor->signals = (struct loop_source){.fd = signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK),
+                                            .ready = on_signal};
+    if (monitor->signals.fd < 0)
+        return error_set(err, errno, "can't make a signalfd");
+    loop_watch(&monitor->loop, &monitor->signals, EPOLLIN);
+    return 0;
+}
+
+/* What is typed goes to the guest's serial port as it is. */
+static void make_terminal_raw(struct monitor *monitor)
+{
+    struct termios raw;
+    if (tcgetattr(STDIN_FILENO, &monitor->terminal) < 0)
+        return;
+    raw = monitor->terminal;
+    cfmakeraw(&raw);
+    raw.c_oflag |= OPOST | ONLCR;
+    monitor->terminal_is_raw = tcsetattr(STDIN_FILENO, TCSANOW, &raw) == 0;
+}
+
+/* One engine is there; unless it was asked for by name, it is taken if it can do the work. */
+static int choose_engine(const struct vm_options *options, struct error *err)
+{
+    double rate = 0;
+    if (options->engine == VM_ENGINE_KVM)
+        return 0;
+    if (kvm_engine_probe("/dev/kvm", &rate, err) < 0)
+        return error_wrap(err, "no engine can run a machine here");
+    log_debug("KVM executes %.0f million instructions a second in kernel mode", rate);
+    return 0;
+}
+
+static int open_monitor(struct monitor *monitor, struct error *err)
+{
+    const struct vm_options *options = &monitor->options;
+    const struct control_options control = {.id = options->id,
+                                            .pci = options->pci,
+                                            .metadata_limit = options->metadata_limit,
+                                            .metrics = monitor->metrics};
+    if (options->logger.given && log_configure(&options->logger, err) < 0)
+        return -1;
+    if (options->metrics_path && metrics_open(monitor->metrics, options->metrics_path, err) < 0)
+        return -1;
+    monitor->control =
+        control_create(&monitor->loop, &control, &instance_operations, &monitor->instance);
+    monitor->instance.control = monitor->control;
+    metrics_set_collector(monitor->metrics, instance_collect, &monitor->instance);
+    return options->metadata_file
+               ? metadata_load(control_metadata(monitor->control), options->metadata_file, err)
+               : 0;
+}
+
+static int serve(struct monitor *monitor, struct error *err)
+{
+    const struct vm_options *options = &monitor->options;
+    if (options->config_file && (control_open_outputs(monitor->control, err) < 0 ||
+                                 control_start(monitor->control, err) < 0))
+        return -1;
+    if (!options->api_socket)
+        return 0;
+    const struct api_server_options server = {.socket_path = options->api_socket,
+                                              .body_limit = options->body_limit};
+    return api_server_start(&monitor->server, monitor->control, &monitor->handover, &server, err);
+}
+
+static int exit_code(const struct monitor *monitor)
+{
+    const struct machine *machine = &monitor->instance.machine;
+    if (!monitor->instance.is_open || machine->state != MACHINE_ENDED)
+        return EXIT_FINE;
+    switch (machine->end) {
+    case MACHINE_CRASHED:
+        fprintf(stderr, "hull-vmm: the guest's processor shut down (a triple fault)\n");
+        return EXIT_CRASHED;
+    case MACHINE_BROKEN:
+        fprintf(stderr, "hull-vmm: %s\n", machine->failure.text);
+        return EXIT_BROKEN;
+    default:
+        return EXIT_FINE;
+    }
+}
+
+static void close_monitor(struct monitor *monitor)
+{
+    if (monitor->server)
+        api_server_stop(monitor->server);
+    if (monitor->control)
+        metrics_flush(monitor->metrics, NULL);
+    metrics_set_collector(monitor->metrics, NULL, NULL);
+    instance_close(&monitor->instance);
+    if (monitor->control)
+        control_destroy(monitor->control);
+    handover_release(&monitor->handover);
+    metrics_destroy(monitor->metrics);
+    if (monitor->signals.fd >= 0)
+        close(monitor->signals.fd);
+    loop_close(&monitor->loop);
+    if (monitor->terminal_is_raw)
+        tcsetattr(STDIN_FILENO, TCSANOW, &monitor->terminal);
+    log_close();
+}
+
+/* With a loop that turns. */
+static int run(struct monitor *monitor, struct error *err)
+{
+    const struct vm_options *options = &monitor->options;
+    if (watch_signals(monitor, err) < 0 || open_monitor(monitor, err) < 0)
+        return complain(err), EXIT_BROKEN;
+    if (options->config_file &&
+        vm_settings_read_file(control_settings(monitor->control), options->config_file, err) < 0)
+        return complain(err), EXIT_SETTINGS;
+    if (choose_engine(options, err) < 0)
+        return complain(err), EXIT_BROKEN;
+    make_terminal_raw(monitor);
+    if (serve(monitor, err) < 0)
+        return complain(err), EXIT_BROKEN;
+    loop_run(&monitor->loop);
+    return exit_code(monitor);
+}
+
+int main(int argc, char **argv)
+{
+    static struct monitor monitor = {.lock = PTHREAD_MUTEX_INITIALIZER, .signals = {.fd = -1}};
+    struct error err = {0};
+    int status = vm_options_read(&monitor.options, argc, argv, &err);
+    if (status < 0)
+        complain(&err);
+    if (status != 0) {
+        vm_options_release(&monitor.options);
+        return status < 0 ? EXIT_COMMAND_LINE : EXIT_FINE;
+    }
+    monitor.metrics = metrics_create();
+    log_initialize(monitor.options.id, &metrics_of(monitor.metrics)->logger);
+    vm_log_set_sink(log_take);
+    pthread_mutex_lock(&monitor.lock);
+    if (loop_open(&monitor.loop, &err) < 0 || loop_share(&monitor.loop, &monitor.lock, &err) < 0 ||
+        handover_open(&monitor.handover, &monitor.loop, &err) < 0)
+        return complain(&err), EXIT_BROKEN;
+    instance_initialize(&monitor.instance, &monitor.options, &monitor.loop, monitor.metrics);
+    status = run(&monitor, &err);
+    close_monitor(&monitor);
+    vm_options_release(&monitor.options);
+    return status;
+}
