@@ -164,12 +164,19 @@ static bool wants_start(const struct engine_container *container,
     return strcmp(name, "on-failure") == 0 && status->rebooted;
 }
 
-/* What the runtime knows of one that doesn't run: it was killed itself. */
-static int forget_runtime(struct engine *engine, const struct engine_container *container,
-                          struct error *err)
+/* What a start has made that got no further, or a runtime that was killed itself has left. */
+static bool has_remains(const struct engine *engine, const struct engine_container *container)
+{
+    scope_free char *shm = memory_format("%s/shm", container->run_directory);
+    return engine_runtime_knows(engine, container->id) || access(shm, F_OK) == 0;
+}
+
+/* Of one that doesn't run. */
+static int take_back(struct engine *engine, const struct engine_container *container,
+                     struct error *err)
 {
     struct monitor_status status = {0};
-    if (!engine_runtime_knows(engine, container->id))
+    if (!has_remains(engine, container))
         return 0;
     scope_close int lock = engine_lock(container, true, err);
     if (lock < 0)
@@ -178,7 +185,7 @@ static int forget_runtime(struct engine *engine, const struct engine_container *
         return -1;
     bool is_up = engine_is_up(&status) || monitor_is_alive(container->run_directory);
     monitor_status_release(&status);
-    return is_up ? 0 : engine_runtime_forget(engine, container->id, err);
+    return is_up ? 0 : engine_give_back(engine, container->id, err);
 }
 
 static int settle_container(struct engine *engine, const struct engine_container *container,
@@ -188,8 +195,7 @@ static int settle_container(struct engine *engine, const struct engine_container
     struct engine_start start = {0};
     const struct engine_removal removal = {.volumes = true};
     if (engine_end_waiting(container, err) < 0 ||
-        engine_status(engine, container, &status, err) < 0 ||
-        forget_runtime(engine, container, err) < 0)
+        engine_status(engine, container, &status, err) < 0 || take_back(engine, container, err) < 0)
         return -1;
     bool is_over = !engine_is_up(&status) && status.state != MONITOR_CREATED;
     bool is_wanted = boot && wants_start(container, &status);

@@ -68,6 +68,17 @@ id_of() { sql "SELECT id FROM engine_container WHERE name = '$1'"; }
     nothing_left
 }
 
+@test "what a start has made that was killed before there was a monitor" {
+    hull create --name begun --ipc shareable busybox true
+    local place
+    place=$run_root/containers/$(id_of begun)
+    mkdir -p "$place/shm"
+    mount -t tmpfs hull-test "$place/shm"
+    finds "container begun doesn't run, and has a /dev/shm"
+    repaired
+    [ ! -e "$place/shm" ]
+}
+
 @test "a row without its directory is found, and rm removes it with all that goes by its id" {
     hull create --name lost -v data:/data busybox true
     rm -r "$root/containers/$(id_of lost)"
