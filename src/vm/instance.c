@@ -42,9 +42,11 @@ void instance_initialize(struct instance *instance, const struct vm_options *opt
 
 static void close_files(struct instance *instance)
 {
-    scope_close int serial = scope_take_fd(&instance->serial_output);
-    scope_close int kernel = scope_take_fd(&instance->kernel);
-    scope_close int initrd = scope_take_fd(&instance->initrd);
+    int *const files[] = {&instance->serial_output, &instance->kernel, &instance->initrd};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        scope_close_fd(files[i]);
+        *files[i] = -1;
+    }
 }
 
 void instance_close(struct instance *instance)
