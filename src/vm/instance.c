@@ -44,8 +44,8 @@ static void close_files(struct instance *instance)
 {
     int *const files[] = {&instance->serial_output, &instance->kernel, &instance->initrd};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
-        if (*files[i] >= 0)
-            close(scope_take_fd(files[i]));
+        scope_close_fd(files[i]);
+        *files[i] = -1;
     }
 }
 
