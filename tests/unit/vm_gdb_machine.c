@@ -182,6 +182,18 @@ static int supported_cpuid(struct engine *engine, struct cpuid *cpuid, struct er
     return 0;
 }
 
+static int get_msr(struct vcpu *vcpu, struct vcpu_msr *msr, struct error *err)
+{
+    (void)vcpu;
+    return error_set(err, 0, "a toy has no register %#x", msr->index);
+}
+
+static int set_msr(struct vcpu *vcpu, const struct vcpu_msr *msr, struct error *err)
+{
+    (void)vcpu;
+    return error_set(err, 0, "a toy has no register %#x", msr->index);
+}
+
 static struct vcpu *create_vcpu(struct engine *engine, unsigned index, const struct cpuid *cpuid,
                                 struct error *err)
 {
@@ -231,6 +243,8 @@ static const struct engine_operations operations = {
     .kick = kick,
     .get_registers = get_registers,
     .set_registers = set_registers,
+    .get_msr = get_msr,
+    .set_msr = set_msr,
     .set_debug = set_debug,
     .get_debug_event = get_debug_event,
     .pass_debug_event = pass_debug_event,
