@@ -15,7 +15,7 @@ struct instance {
     struct control *control;
     struct machine machine;
     bool is_open;
-    struct gdb_server *debugger; /* or NULL */
+    struct gdb_server *debugger;         /* or NULL */
     void *counters[MACHINE_DEVICES_MAX]; /* the metrics of the machine's devices, where there are
                                             any */
     int serial_output, kernel, initrd;   /* descriptors, or -1 */
