@@ -5,44 +5,44 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "vm/gdb/commands_internal.h"
 #include "vm/gdb/hex.h"
 #include "vm/gdb/registers.h"
 
 #define SIGNAL_INTERRUPT 2 /* as the protocol numbers signals */
 #define SIGNAL_TRAP 5
 #define SIGNAL_ABORT 6
-#define ALL_VCPUS(target) ((uint32_t)((1ull << (target)->vcpu_count) - 1))
 
 /* ---- Replies ---- */
 
-static void reply_bytes(struct gdb_session *session, const char *text, size_t length)
+void gdb_reply_bytes(struct gdb_session *session, const char *text, size_t length)
 {
     gdb_packets_send(&session->packets, text, length);
 }
 
 /* "" says that a packet isn't known. */
-static void reply(struct gdb_session *session, const char *text)
+void gdb_reply(struct gdb_session *session, const char *text)
 {
-    reply_bytes(session, text, strlen(text));
+    gdb_reply_bytes(session, text, strlen(text));
 }
 
-static void reply_error(struct gdb_session *session, int code)
+void gdb_reply_error(struct gdb_session *session, int code)
 {
     char text[8];
     snprintf(text, sizeof text, "E%02x", code & 0xff);
-    reply(session, text);
+    gdb_reply(session, text);
 }
 
 /* OK, or an errno value. */
-static void reply_status(struct gdb_session *session, int code)
+void gdb_reply_status(struct gdb_session *session, int code)
 {
     if (code)
-        reply_error(session, code);
+        gdb_reply_error(session, code);
     else
-        reply(session, "OK");
+        gdb_reply(session, "OK");
 }
 
-static void reply_stop(struct gdb_session *session)
+void gdb_reply_stop(struct gdb_session *session)
 {
     static const char *const names[] = {"swbreak", "hwbreak", "watch", "rwatch", "awatch"};
     const struct gdb_stop *stop = &session->stop;
@@ -55,23 +55,20 @@ static void reply_stop(struct gdb_session *session)
     int length = snprintf(session->reply, sizeof session->reply, "T%02x%sthread:%x;",
                           stop->reason == GDB_STOP_INTERRUPT ? SIGNAL_INTERRUPT : SIGNAL_TRAP,
                           reason, stop->vcpu + 1);
-    reply_bytes(session, session->reply, (size_t)length);
+    gdb_reply_bytes(session, session->reply, (size_t)length);
 }
 
 /* ---- Numbers ---- */
 
 /* "ADDRESS,LENGTH", with what must follow; its place, or NULL. */
-static const char *read_range(const char *text, uint64_t *address, uint64_t *length)
+const char *gdb_read_range(const char *text, uint64_t *address, uint64_t *length)
 {
     if (!hex_read_number(&text, address) || *text++ != ',' || !hex_read_number(&text, length))
         return NULL;
     return text;
 }
 
-/* A thread's id: -1 is all of them, 0 any; else the vcpu's number from 1. */
-enum threads { THREADS_NONE, THREADS_ONE, THREADS_ANY, THREADS_ALL };
-static enum threads read_thread(const struct gdb_session *session, const char **text,
-                                unsigned *vcpu)
+enum threads gdb_read_thread(const struct gdb_session *session, const char **text, unsigned *vcpu)
 {
     uint64_t number;
     if (strncmp(*text, "-1", 2) == 0) {
@@ -86,296 +83,9 @@ static enum threads read_thread(const struct gdb_session *session, const char **
     return THREADS_ONE;
 }
 
-/* ---- Registers ---- */
-
-static const struct engine_operations *engine_of(const struct gdb_session *session)
+const struct engine_operations *gdb_engine_of(const struct gdb_session *session)
 {
     return session->target->vcpus[0]->engine->operations;
-}
-
-static bool get_registers(const struct gdb_session *session, struct vcpu_registers *registers)
-{
-    struct error err;
-    return engine_of(session)->get_registers(session->target->vcpus[session->selected], registers,
-                                             &err) == 0;
-}
-
-/* An engine refuses what a processor can't hold. */
-static void set_registers(struct gdb_session *session, const struct vcpu_registers *registers)
-{
-    struct error err;
-    bool is_set = engine_of(session)->set_registers(session->target->vcpus[session->selected],
-                                                    registers, &err) == 0;
-    reply_status(session, is_set ? 0 : EINVAL);
-}
-
-static void read_all_registers(struct gdb_session *session, const char *text)
-{
-    struct vcpu_registers registers;
-    (void)text;
-    if (!get_registers(session, &registers)) {
-        reply_error(session, EIO);
-        return;
-    }
-    const char *end = gdb_registers_write_all(&registers, session->reply);
-    reply_bytes(session, session->reply, (size_t)(end - session->reply));
-}
-
-static void write_all_registers(struct gdb_session *session, const char *text)
-{
-    struct vcpu_registers registers;
-    if (!get_registers(session, &registers)) {
-        reply_error(session, EIO);
-        return;
-    }
-    for (unsigned i = 0; text && i < gdb_registers_count(); i++)
-        text = gdb_registers_read(&registers, i, text);
-    if (text && *text == '\0')
-        set_registers(session, &registers);
-    else
-        reply_error(session, EINVAL);
-}
-
-static void read_register(struct gdb_session *session, const char *text)
-{
-    struct vcpu_registers registers;
-    uint64_t number;
-    if (!hex_read_number(&text, &number) || *text || number >= gdb_registers_count()) {
-        reply_error(session, EINVAL);
-    } else if (!get_registers(session, &registers)) {
-        reply_error(session, EIO);
-    } else {
-        const char *end = gdb_registers_write(&registers, (unsigned)number, session->reply);
-        reply_bytes(session, session->reply, (size_t)(end - session->reply));
-    }
-}
-
-static void write_register(struct gdb_session *session, const char *text)
-{
-    struct vcpu_registers registers;
-    uint64_t number;
-    if (!hex_read_number(&text, &number) || *text != '=' || number >= gdb_registers_count()) {
-        reply_error(session, EINVAL);
-        return;
-    }
-    if (!get_registers(session, &registers)) {
-        reply_error(session, EIO);
-        return;
-    }
-    text = gdb_registers_read(&registers, (unsigned)number, text + 1);
-    if (text && *text == '\0')
-        set_registers(session, &registers);
-    else
-        reply_error(session, EINVAL);
-}
-
-/* ---- Memory ---- */
-
-static void read_memory(struct gdb_session *session, const char *text)
-{
-    uint64_t address, length;
-    text = read_range(text, &address, &length);
-    if (!text || *text) {
-        reply_error(session, EINVAL);
-        return;
-    }
-    if (length > GDB_PACKET_SIZE / 2)
-        length = GDB_PACKET_SIZE / 2;
-    size_t count =
-        gdb_target_read(session->target, session->selected, address, session->bytes, length);
-    if (count == 0 && length > 0) {
-        reply_error(session, EFAULT);
-        return;
-    }
-    const char *end = hex_write(session->reply, session->bytes, count);
-    reply_bytes(session, session->reply, (size_t)(end - session->reply));
-}
-
-static void put_memory(struct gdb_session *session, uint64_t address, const uint8_t *bytes,
-                       size_t count)
-{
-    bool is_memory = gdb_target_write(session->target, session->selected, address, bytes, count);
-    reply_status(session, is_memory ? 0 : EFAULT);
-}
-
-static void write_memory(struct gdb_session *session, const char *text)
-{
-    uint64_t address, length;
-    text = read_range(text, &address, &length);
-    if (!text || *text++ != ':' || strlen(text) / 2 != length || strlen(text) % 2 ||
-        !hex_read(text, session->bytes, length))
-        reply_error(session, EINVAL);
-    else
-        put_memory(session, address, session->bytes, length);
-}
-
-static void write_memory_binary(struct gdb_session *session, const char *text)
-{
-    uint64_t address, length;
-    const char *end = session->packets.text + session->packets.length;
-    text = read_range(text, &address, &length);
-    if (!text || *text++ != ':' || (uint64_t)(end - text) != length)
-        reply_error(session, EINVAL);
-    else
-        put_memory(session, address, (const uint8_t *)text, length);
-}
-
-/* ---- Running ---- */
-
-static void run(struct gdb_session *session, uint32_t vcpus, uint32_t step)
-{
-    struct gdb_stop stop;
-    if (gdb_target_run(session->target, vcpus, step, &stop)) {
-        session->is_running = true;
-        return;
-    }
-    session->is_running = true;
-    gdb_session_stopped(session, &stop);
-}
-
-/* c, s: all processors go on, or the one that Hc chose. A step is always that one's. */
-static void resume(struct gdb_session *session, const char *text, bool is_step)
-{
-    uint64_t address;
-    uint32_t one = 1u << session->resumed;
-    if (*text) {
-        struct vcpu_registers registers;
-        struct vcpu *vcpu = session->target->vcpus[session->resumed];
-        struct error err;
-        if (!hex_read_number(&text, &address) || *text) {
-            reply_error(session, EINVAL);
-            return;
-        }
-        if (engine_of(session)->get_registers(vcpu, &registers, &err) < 0) {
-            reply_error(session, EIO);
-            return;
-        }
-        registers.rip = address;
-        if (engine_of(session)->set_registers(vcpu, &registers, &err) < 0) {
-            reply_error(session, EINVAL);
-            return;
-        }
-    }
-    run(session, session->resumes_one ? one : ALL_VCPUS(session->target), is_step ? one : 0);
-}
-
-static void resume_all(struct gdb_session *session, const char *text)
-{
-    resume(session, text, false);
-}
-
-static void step(struct gdb_session *session, const char *text)
-{
-    resume(session, text, true);
-}
-
-/* "SIGNAL" or "SIGNAL;ADDRESS": a processor has no signals. */
-static const char *skip_signal(const char *text)
-{
-    uint64_t signal;
-    if (!hex_read_number(&text, &signal))
-        return NULL;
-    return *text == ';' ? text + 1 : *text ? NULL : text;
-}
-
-static void resume_with_signal(struct gdb_session *session, const char *text)
-{
-    text = skip_signal(text);
-    if (text)
-        resume(session, text, session->packets.text[0] == 'S');
-    else
-        reply_error(session, EINVAL);
-}
-
-/* One of vCont's actions, ";c", ";C05:2" …: for the threads that none before it was for. */
-static const char *read_action(const struct gdb_session *session, const char *text,
-                               uint32_t *decided, uint32_t *running, uint32_t *stepping)
-{
-    uint64_t signal;
-    unsigned vcpu = 0;
-    uint32_t whom = ALL_VCPUS(session->target);
-    if (*text++ != ';')
-        return NULL;
-    char action = *text;
-    if (action != 'c' && action != 'C' && action != 's' && action != 'S' && action != 't')
-        return NULL;
-    text++;
-    if ((action == 'C' || action == 'S') && !hex_read_number(&text, &signal))
-        return NULL;
-    if (*text == ':') {
-        text++;
-        enum threads threads = read_thread(session, &text, &vcpu);
-        if (threads == THREADS_NONE)
-            return NULL;
-        if (threads == THREADS_ONE)
-            whom = 1u << vcpu;
-        else if (threads == THREADS_ANY)
-            whom = 1u << session->selected;
-    }
-    whom &= ~*decided;
-    *decided |= whom;
-    *running |= action == 't' ? 0 : whom;
-    *stepping |= action == 's' || action == 'S' ? whom : 0;
-    return text;
-}
-
-static void resume_some(struct gdb_session *session, const char *text)
-{
-    uint32_t decided = 0, running = 0, stepping = 0;
-    const char *action = text;
-    while (action && *action)
-        action = read_action(session, action, &decided, &running, &stepping);
-    if (!action || decided == 0) {
-        reply_error(session, EINVAL);
-    } else if (running == 0) { /* they stand already */
-        reply_stop(session);
-    } else {
-        run(session, running, stepping);
-    }
-}
-
-static void tell_actions(struct gdb_session *session, const char *text)
-{
-    (void)text;
-    reply(session, "vCont;c;C;s;S;t");
-}
-
-static void stop_reason(struct gdb_session *session, const char *text)
-{
-    (void)text;
-    reply_stop(session);
-}
-
-/* ---- Breakpoints ---- */
-
-/* "TYPE,ADDRESS,KIND"; conditions and commands, which follow a ';', weren't offered. */
-static void change_point(struct gdb_session *session, const char *text, bool is_set)
-{
-    uint64_t address, length;
-    int type = hex_digit(*text);
-    if (type < 0 || type > GDB_POINT_ACCESS) {
-        reply(session, "");
-        return;
-    }
-    const char *end = text[1] == ',' ? read_range(text + 2, &address, &length) : NULL;
-    if (!end || *end)
-        reply_error(session, EINVAL);
-    else if (is_set)
-        reply_status(session, gdb_target_set_point(session->target, session->selected,
-                                                   (enum gdb_point)type, address, length));
-    else
-        reply_status(session, gdb_target_remove_point(session->target, (enum gdb_point)type,
-                                                      address, length));
-}
-
-static void set_point(struct gdb_session *session, const char *text)
-{
-    change_point(session, text, true);
-}
-
-static void remove_point(struct gdb_session *session, const char *text)
-{
-    change_point(session, text, false);
 }
 
 /* ---- Threads ---- */
@@ -387,10 +97,10 @@ static void select_thread(struct gdb_session *session, const char *text)
     enum threads threads = THREADS_NONE;
     if (what == 'g' || what == 'c') {
         text++;
-        threads = read_thread(session, &text, &vcpu);
+        threads = gdb_read_thread(session, &text, &vcpu);
     }
     if (threads == THREADS_NONE || *text) {
-        reply_error(session, EINVAL);
+        gdb_reply_error(session, EINVAL);
         return;
     }
     if (what == 'g') {
@@ -399,14 +109,14 @@ static void select_thread(struct gdb_session *session, const char *text)
         session->resumed = vcpu;
         session->resumes_one = threads == THREADS_ONE;
     }
-    reply(session, "OK");
+    gdb_reply(session, "OK");
 }
 
 static void is_alive(struct gdb_session *session, const char *text)
 {
     unsigned vcpu;
-    bool is_there = read_thread(session, &text, &vcpu) == THREADS_ONE && *text == '\0';
-    reply_status(session, is_there ? 0 : ESRCH);
+    bool is_there = gdb_read_thread(session, &text, &vcpu) == THREADS_ONE && *text == '\0';
+    gdb_reply_status(session, is_there ? 0 : ESRCH);
 }
 
 static void current_thread(struct gdb_session *session, const char *text)
@@ -414,7 +124,7 @@ static void current_thread(struct gdb_session *session, const char *text)
     char name[16];
     (void)text;
     snprintf(name, sizeof name, "QC%x", session->selected + 1);
-    reply(session, name);
+    gdb_reply(session, name);
 }
 
 static void list_first_threads(struct gdb_session *session, const char *text)
@@ -424,26 +134,26 @@ static void list_first_threads(struct gdb_session *session, const char *text)
     *at++ = 'm';
     for (unsigned i = 0; i < session->target->vcpu_count; i++)
         at += sprintf(at, "%s%x", i ? "," : "", i + 1);
-    reply_bytes(session, session->reply, (size_t)(at - session->reply));
+    gdb_reply_bytes(session, session->reply, (size_t)(at - session->reply));
 }
 
 static void list_more_threads(struct gdb_session *session, const char *text)
 {
     (void)text;
-    reply(session, "l");
+    gdb_reply(session, "l");
 }
 
 static void describe_thread(struct gdb_session *session, const char *text)
 {
     unsigned vcpu;
     char name[16];
-    if (read_thread(session, &text, &vcpu) != THREADS_ONE || *text) {
-        reply_error(session, ESRCH);
+    if (gdb_read_thread(session, &text, &vcpu) != THREADS_ONE || *text) {
+        gdb_reply_error(session, ESRCH);
         return;
     }
     int length = snprintf(name, sizeof name, "vcpu %u", vcpu);
     const char *end = hex_write(session->reply, name, (size_t)length);
-    reply_bytes(session, session->reply, (size_t)(end - session->reply));
+    gdb_reply_bytes(session, session->reply, (size_t)(end - session->reply));
 }
 
 /* ---- Queries ---- */
@@ -467,7 +177,7 @@ static void tell_features(struct gdb_session *session, const char *text)
                           "PacketSize=%x;qXfer:features:read+;QStartNoAckMode+;vContSupported+;"
                           "swbreak+;hwbreak+",
                           GDB_PACKET_SIZE);
-    reply_bytes(session, session->reply, (size_t)length);
+    gdb_reply_bytes(session, session->reply, (size_t)length);
 }
 
 /* "target.xml:OFFSET,LENGTH": 'm' and a part, 'l' and the last one. */
@@ -476,12 +186,12 @@ static void describe_registers(struct gdb_session *session, const char *text)
     static const char name[] = "target.xml:";
     uint64_t offset, count;
     if (strncmp(text, name, strlen(name)) != 0) {
-        reply(session, "E00"); /* an annex that isn't there, as the manual has it */
+        gdb_reply(session, "E00"); /* an annex that isn't there, as the manual has it */
         return;
     }
-    text = read_range(text + strlen(name), &offset, &count);
+    text = gdb_read_range(text + strlen(name), &offset, &count);
     if (!text || *text) {
-        reply_error(session, EINVAL);
+        gdb_reply_error(session, EINVAL);
         return;
     }
     if (!session->description)
@@ -494,20 +204,20 @@ static void describe_registers(struct gdb_session *session, const char *text)
     count = count < GDB_PACKET_SIZE - 1 ? count : GDB_PACKET_SIZE - 1;
     session->reply[0] = is_last ? 'l' : 'm';
     memcpy(session->reply + 1, session->description + offset, count);
-    reply_bytes(session, session->reply, (size_t)count + 1);
+    gdb_reply_bytes(session, session->reply, (size_t)count + 1);
 }
 
 static void tell_attached(struct gdb_session *session, const char *text)
 {
     (void)text;
-    reply(session, "1");
+    gdb_reply(session, "1");
 }
 
 /* The acknowledgement of this packet was the last one. */
 static void stop_acknowledging(struct gdb_session *session, const char *text)
 {
     (void)text;
-    reply(session, "OK");
+    gdb_reply(session, "OK");
     session->packets.without_acknowledgement = true;
 }
 
@@ -518,7 +228,7 @@ static void detach(struct gdb_session *session, const char *text)
 {
     (void)text;
     gdb_target_clear(session->target);
-    reply(session, "OK");
+    gdb_reply(session, "OK");
     session->is_over = true;
 }
 
@@ -531,7 +241,7 @@ static void kill_machine(struct gdb_session *session, const char *text)
 
 static void kill_process(struct gdb_session *session, const char *text)
 {
-    reply(session, "OK");
+    gdb_reply(session, "OK");
     kill_machine(session, text);
 }
 
@@ -554,23 +264,23 @@ static const struct command {
     {.name = "qsThreadInfo", list_more_threads, .has_separator = true, .while_running = true},
     {.name = "qThreadExtraInfo", describe_thread, .has_separator = true, .while_running = true},
     {.name = "qC", current_thread, .has_separator = true, .while_running = true},
-    {.name = "vCont?", tell_actions, .while_running = true},
-    {.name = "vCont", resume_some},
+    {.name = "vCont?", gdb_tell_actions, .while_running = true},
+    {.name = "vCont", gdb_resume_some},
     {.name = "vKill", kill_process, .has_separator = true, .while_running = true},
-    {.name = "?", stop_reason},
-    {.name = "g", read_all_registers},
-    {.name = "G", write_all_registers},
-    {.name = "p", read_register},
-    {.name = "P", write_register},
-    {.name = "m", read_memory},
-    {.name = "M", write_memory},
-    {.name = "X", write_memory_binary},
-    {.name = "c", resume_all},
-    {.name = "s", step},
-    {.name = "C", resume_with_signal},
-    {.name = "S", resume_with_signal},
-    {.name = "Z", set_point},
-    {.name = "z", remove_point},
+    {.name = "?", gdb_stop_reason},
+    {.name = "g", gdb_read_all_registers},
+    {.name = "G", gdb_write_all_registers},
+    {.name = "p", gdb_read_register},
+    {.name = "P", gdb_write_register},
+    {.name = "m", gdb_read_memory},
+    {.name = "M", gdb_write_memory},
+    {.name = "X", gdb_write_memory_binary},
+    {.name = "c", gdb_resume_all},
+    {.name = "s", gdb_step},
+    {.name = "C", gdb_resume_with_signal},
+    {.name = "S", gdb_resume_with_signal},
+    {.name = "Z", gdb_set_point},
+    {.name = "z", gdb_remove_point},
     {.name = "H", select_thread, .while_running = true},
     {.name = "T", is_alive, .while_running = true},
     {.name = "D", detach},
@@ -606,12 +316,12 @@ static void serve(struct gdb_session *session)
         if (!rest)
             continue;
         if (session->is_running && !commands[i].while_running)
-            reply_error(session, EBUSY);
+            gdb_reply_error(session, EBUSY);
         else
             commands[i].serve(session, rest);
         return;
     }
-    reply(session, "");
+    gdb_reply(session, "");
 }
 
 size_t gdb_session_take(struct gdb_session *session, const uint8_t *bytes, size_t count)
@@ -624,7 +334,7 @@ size_t gdb_session_take(struct gdb_session *session, const uint8_t *bytes, size_
         interrupt(session);
         break;
     case GDB_TOO_LONG:
-        reply_error(session, EMSGSIZE);
+        gdb_reply_error(session, EMSGSIZE);
         break;
     case GDB_PACKET:
         serve(session);
@@ -641,7 +351,7 @@ void gdb_session_stopped(struct gdb_session *session, const struct gdb_stop *sto
     session->resumes_one = false;
     session->is_running = false;
     if (was_running)
-        reply_stop(session);
+        gdb_reply_stop(session);
 }
 
 void gdb_session_ended(struct gdb_session *session, bool is_fault)
@@ -652,7 +362,7 @@ void gdb_session_ended(struct gdb_session *session, bool is_fault)
         return;
     session->is_running = false;
     snprintf(text, sizeof text, "%c%02x", is_fault ? 'X' : 'W', is_fault ? SIGNAL_ABORT : 0);
-    reply(session, text);
+    gdb_reply(session, text);
 }
 
 void gdb_session_open(struct gdb_session *session, struct gdb_target *target)
