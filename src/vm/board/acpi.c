@@ -224,15 +224,15 @@ static uint64_t write_fixed(struct writer *writer, uint64_t definition)
                          sleep_status = BYTE_PORT(LAYOUT_POWER + 1);
     const uint32_t flags = 1u << 20 | 1u << 10;  /* HW_REDUCED_ACPI, RESET_REG_SUP */
     const uint16_t boot_flags = 1 << 1 | 1 << 2; /* an i8042; no VGA */
-    memcpy(body + 109 - 36, &boot_flags, sizeof boot_flags);
-    memcpy(body + 112 - 36, &flags, sizeof flags);
-    memcpy(body + 116 - 36, &reset, sizeof reset);
+    memcpy(body + (109 - 36), &boot_flags, sizeof boot_flags);
+    memcpy(body + (112 - 36), &flags, sizeof flags);
+    memcpy(body + (116 - 36), &reset, sizeof reset);
     body[128 - 36] = 0xfe; /* the reset register's value */
     body[131 - 36] = 5;    /* minor version: 6.5 */
-    memcpy(body + 140 - 36, &definition, sizeof definition);
-    memcpy(body + 244 - 36, &sleep_control, sizeof sleep_control);
-    memcpy(body + 256 - 36, &sleep_status, sizeof sleep_status);
-    memcpy(body + 268 - 36, "HULLVMM ", 8);
+    memcpy(body + (140 - 36), &definition, sizeof definition);
+    memcpy(body + (244 - 36), &sleep_control, sizeof sleep_control);
+    memcpy(body + (256 - 36), &sleep_status, sizeof sleep_status);
+    memcpy(body + (268 - 36), "HULLVMM ", 8);
     append(&table, body, sizeof body);
     return finish(writer, &table);
 }
