@@ -31,8 +31,9 @@ static void on_bad_call(int number, siginfo_t *info, void *context)
 {
     char text[128];
     unsigned call = (unsigned)info->si_syscall;
-    const char *name =
-        call < sizeof system_call_names / sizeof *system_call_names ? system_call_names[call] : NULL;
+    const char *name = call < sizeof system_call_names / sizeof *system_call_names
+                           ? system_call_names[call]
+                           : NULL;
     (void)number, (void)context;
     snprintf(text, sizeof text,
              "a thread made the system call %s (%u), which it may not: the monitor ends\n",
@@ -92,8 +93,7 @@ static void finish(struct program *program, uint32_t action)
 /* The call's number is loaded, before and, where the rule doesn't allow it, behind this. */
 static void put_rule(struct program *program, const struct confine_rule *rule)
 {
-    const size_t argument =
-        offsetof(struct seccomp_data, args) + rule->argument * sizeof(uint64_t);
+    const size_t argument = offsetof(struct seccomp_data, args) + rule->argument * sizeof(uint64_t);
     const uint16_t equal = BPF_JMP | BPF_JEQ | BPF_K;
     const uint32_t self = (uint32_t)getpid();
     const uint32_t *values = rule->check == CONFINE_SELF ? &self : rule->values;
@@ -102,8 +102,8 @@ static void put_rule(struct program *program, const struct confine_rule *rule)
     case CONFINE_ANY:
     case CONFINE_FAIL:
         put(program, equal, rule->call, 0, 1);
-        finish(program, rule->check == CONFINE_ANY ? SECCOMP_RET_ALLOW
-                                                   : SECCOMP_RET_ERRNO | rule->mask);
+        finish(program,
+               rule->check == CONFINE_ANY ? SECCOMP_RET_ALLOW : SECCOMP_RET_ERRNO | rule->mask);
         break;
     case CONFINE_WITHOUT:
         put(program, equal, rule->call, 0, 4);
