@@ -7,6 +7,7 @@
 #include <linux/if_tun.h>
 #include <linux/kvm.h>
 #include <linux/seccomp.h>
+#include <linux/sockios.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <sys/ioctl.h>
@@ -70,6 +71,7 @@ static const struct confine_rule any_thread[] = {
     ANY(getpid),
     ANY(gettid),
     {.call = SYS_tgkill, .check = CONFINE_SELF, .argument = 0},
+    ANY(sysinfo), /* qsort() asks how much memory there is */
     /* malloc() in many threads looks how many processors there are, and whether memory is
      * overcommitted; that it can't open the file for the latter is nothing to it. */
     ANY(sched_getaffinity),
@@ -126,7 +128,7 @@ static const struct confine_rule updates[] = {ANY(openat),
 /* libslirp, for a guest's connections. /etc/resolv.conf is read, nothing can be written. */
 static const uint32_t families[] = {AF_INET, AF_INET6};
 static const uint32_t flag_requests[] = {F_GETFD, F_SETFD, F_GETFL, F_SETFL};
-static const uint32_t socket_requests[] = {FIONREAD, FIONBIO};
+static const uint32_t socket_requests[] = {FIONREAD, FIONBIO, SIOCGIFINDEX};
 static const struct confine_rule user_network[] = {
     ONE_OF(socket, 0, families),
     ANY(bind),
