@@ -17,7 +17,7 @@ teardown() {
     [ -z "${server:-}" ] || kill "$server" 2>/dev/null || true
     ip netns delete jail 2>/dev/null || true
     ip address del 172.31.0.1/32 dev lo 2>/dev/null || true
-    [ ! -d "$cgroup" ] || wait_until 10 rmdir "$cgroup"
+    [ ! -d "$cgroup" ] || wait_until 10 rmdir "$cgroup" 2>/dev/null
 }
 
 # The configuration as it is seen from inside, and the commands' disk.
@@ -28,7 +28,8 @@ jailed_configuration() {
     cp config commands jail/
 }
 
-jailed_vmm() { "$VMM" --jail jail --uid "$user" --gid "$group" --config-file /config "$@" </dev/null; }
+# In a process of its own, which it becomes.
+jailed_vmm() { exec "$VMM" --jail jail --uid "$user" --gid "$group" --config-file /config "$@" </dev/null; }
 
 # field PID NAME: what a line of /proc/PID/status says of all threads, one line if it is the same
 field() { cat /proc/"$1"/task/*/status | sed -n "s/^$2:[[:space:]]*//p" | tr '\t' ' ' | sort -u; }
@@ -185,8 +186,7 @@ END
     equals 152 "$status"
     contains 'Permission denied' "$output"
     chmod 644 jail/commands
-    "$VMM" --jail jail --uid "$user" --gid "$group" --config-file /config --no-api --no-seccomp \
-        </dev/null >console 2>&1 3>&- &
+    jailed_vmm --no-api --no-seccomp >console 2>&1 3>&- &
     monitor=$!
     wait_until 60 has_vcpu
     equals 0 "$(field "$monitor" Seccomp)"
