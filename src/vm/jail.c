@@ -8,6 +8,7 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/mount.h>
+#include <linux/openat2.h>
 #include <linux/securebits.h>
 #include <sched.h>
 #include <signal.h>
@@ -74,12 +75,28 @@ static int join(const struct jail_options *jail, struct error *err)
     return 0;
 }
 
+/* Whether the machine may get a user-mode network: the configuration, which is read and checked
+ * inside, has the word or could spell it in another way; without one the API can ask for it. */
+static bool wants_user_network(const struct vm_options *options)
+{
+    if (!options->config_file)
+        return true;
+    scope_close int root = open(options->jail.directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    scope_close int file =
+        file_open_resolved(root, options->config_file, O_RDONLY | O_NONBLOCK, 0, RESOLVE_IN_ROOT);
+    struct error err = {0};
+    scope_free char *text =
+        file < 0 ? NULL : file_read_all_fd(file, "the configuration", 1 << 20, NULL, &err);
+    return !text || strstr(text, "User") || strchr(text, '\\');
+}
+
 /* Libraries that are loaded when they are needed: in the jail there are none. */
 static int load_libraries(const struct vm_options *options, struct error *err)
 {
     if (options->api_socket && api_server_prepare(err) < 0)
         return -1;
-    net_slirp_prepare(); /* if it is there; who then asks for it is told */
+    if (wants_user_network(options))
+        net_slirp_prepare(); /* if it is there; who then asks for it is told */
     return 0;
 }
 
