@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/memory.h"
@@ -227,8 +228,11 @@ static bool restrict_ring(struct io_uring *ring)
     for (size_t i = 0; i < sizeof operations; i++)
         restrictions[i] = (struct io_uring_restriction){.opcode = IORING_RESTRICTION_SQE_OP,
                                                         .sqe_op = operations[i]};
-    return io_uring_register_restrictions(ring, restrictions, sizeof operations) == 0 &&
-           io_uring_enable_rings(ring) == 0;
+    /* Debian's liburing 2.3 declares functions for this that it hasn't. */
+    return syscall(SYS_io_uring_register, ring->ring_fd, IORING_REGISTER_RESTRICTIONS, restrictions,
+                   sizeof operations) == 0 &&
+           syscall(SYS_io_uring_register, ring->ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0) ==
+               0;
 }
 
 /* Fails where io_uring is refused: old kernels, seccomp filters, kernel.io_uring_disabled. */
