@@ -2,6 +2,7 @@
  * itself and then makes a call. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/io_uring.h>
 #include <linux/kvm.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
@@ -27,6 +28,7 @@
 #include <cmocka.h>
 
 #include "vm/confine.h"
+#include "vm/device/disk_engine.h"
 
 #define ALL_KINDS 4
 
@@ -353,6 +355,45 @@ static void test_other_architecture(void **state)
     assert_true(WTERMSIG(status) == SIGSYS || WTERMSIG(status) == SIGSEGV);
 }
 
+static void ignore_batch(void *context)
+{
+    (void)context;
+}
+
+/* The ring's descriptor, or -1. */
+static int find_ring(void)
+{
+    for (int fd = 3; fd < 64; fd++) {
+        char path[32], target[64];
+        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+        ssize_t length = readlink(path, target, sizeof target - 1);
+        target[length > 0 ? length : 0] = '\0';
+        if (strstr(target, "io_uring"))
+            return fd;
+    }
+    return -1;
+}
+
+/* A disk's ring takes no further descriptors, buffers or rights: what it does is not filtered. */
+static void test_ring(void **state)
+{
+    struct loop loop;
+    struct error err = {0};
+    int fd = 0;
+    (void)state;
+    assert_int_equal(0, loop_open(&loop, &err));
+    struct disk_engine *engine = disk_engine_open(&loop, true, ignore_batch, NULL, &err);
+    assert_non_null(engine);
+    if (disk_engine_uses_uring(engine)) { /* or the kernel refuses io_uring */
+        int ring = find_ring();
+        assert_true(ring >= 0);
+        assert_int_equal(-1, syscall(SYS_io_uring_register, ring, IORING_REGISTER_FILES, &fd, 1));
+        assert_int_equal(EACCES, errno);
+    }
+    disk_engine_close(engine);
+    loop_close(&loop);
+}
+
 /* --no-seccomp */
 static void test_off(void **state)
 {
@@ -364,9 +405,12 @@ static void test_off(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_off),     cmocka_unit_test(test_all),
-        cmocka_unit_test(test_devices), cmocka_unit_test(test_files),
-        cmocka_unit_test(test_others),  cmocka_unit_test(test_other_architecture)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_off),
+                                       cmocka_unit_test(test_all),
+                                       cmocka_unit_test(test_devices),
+                                       cmocka_unit_test(test_files),
+                                       cmocka_unit_test(test_others),
+                                       cmocka_unit_test(test_ring),
+                                       cmocka_unit_test(test_other_architecture)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
