@@ -71,7 +71,8 @@ static const struct confine_rule any_thread[] = {
     ANY(getpid),
     ANY(gettid),
     {.call = SYS_tgkill, .check = CONFINE_SELF, .argument = 0},
-    ANY(sysinfo), /* qsort() asks how much memory there is */
+    ANY(sigaltstack), /* the builds with sanitizers, in each thread */
+    ANY(sysinfo),     /* qsort() asks how much memory there is */
     /* malloc() in many threads looks how many processors there are, and whether memory is
      * overcommitted; that it can't open the file for the latter is nothing to it. */
     ANY(sched_getaffinity),

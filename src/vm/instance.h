@@ -20,7 +20,7 @@ struct instance {
     unsigned hotplug_slot;               /* the first of the engine's for memory that may come */
     bool is_serving;                     /* the loop turns: a start confines its thread at once */
     struct virtio_device *shares[VM_MAX_DEVICES]; /* made by instance_prepare(), not added yet */
-    int64_t started;                     /* us of the monotonic clock: for the boot timer */
+    int64_t started; /* us of the monotonic clock: for the boot timer */
 };
 
 /* What a struct control is given with the instance as context. */

@@ -19,10 +19,10 @@
 
 /* Firecracker's exit codes where they say the same. */
 enum exit_code {
-    EXIT_FINE = 0,      /* the guest powered off or reset the machine, or was asked to end */
-    EXIT_BROKEN = 1,    /* the engine couldn't go on, or the monitor couldn't start */
+    EXIT_FINE = 0,   /* the guest powered off or reset the machine, or was asked to end */
+    EXIT_BROKEN = 1, /* the engine couldn't go on, or the monitor couldn't start */
     EXIT_CALL = CONFINE_EXIT_CODE, /* a thread made a system call that it mustn't */
-    EXIT_CRASHED = 149, /* the guest's processor did: a triple fault */
+    EXIT_CRASHED = 149,            /* the guest's processor did: a triple fault */
     EXIT_SETTINGS = 152,
     EXIT_COMMAND_LINE = 153,
 };
@@ -134,8 +134,8 @@ static int serve(struct monitor *monitor, struct error *err)
     const struct api_server_options server = {.socket_path = options->api_socket,
                                               .body_limit = options->body_limit,
                                               .confine_thread = confine_api};
-    if (options->api_socket && api_server_start(&monitor->server, monitor->control,
-                                                &monitor->handover, &server, err) < 0)
+    if (options->api_socket &&
+        api_server_start(&monitor->server, monitor->control, &monitor->handover, &server, err) < 0)
         return -1;
     /* The last, for the server takes more than the loop. */
     monitor->instance.is_serving = true;
