@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/command_suggest.h"
+
 /* Known everywhere, and so in nobody's table. */
 static const struct command_flag help_flag = {.name = "help", .letter = 'h'};
 static const struct command_flag version_flag = {.name = "version", .letter = 'v'};
@@ -55,56 +57,12 @@ static const struct command_group *find_group(const struct command_program *prog
     return NULL;
 }
 
-/* Suggestions */
-
-#define SUGGESTION_LENGTH 63
-
-/* The least number of letters to insert, drop or replace that turns one word into the other
- * (Levenshtein). Longer words than any flag are far from everything. */
-static size_t edit_distance(const char *from, size_t from_length, const char *to)
-{
-    size_t to_length = strlen(to);
-    if (from_length > SUGGESTION_LENGTH || to_length > SUGGESTION_LENGTH)
-        return SUGGESTION_LENGTH;
-    size_t row[SUGGESTION_LENGTH + 1];
-    for (size_t j = 0; j <= to_length; j++)
-        row[j] = j;
-    for (size_t i = 1; i <= from_length; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= to_length; j++) {
-            size_t best = diagonal + (from[i - 1] != to[j - 1]);
-            if (row[j] + 1 < best)
-                best = row[j] + 1;
-            if (row[j - 1] + 1 < best)
-                best = row[j - 1] + 1;
-            diagonal = row[j];
-            row[j] = best;
-        }
-    }
-    return row[to_length];
-}
-
-struct suggestion {
-    const char *word;
-    size_t distance;
-};
-
-/* Only words that one could have meant: at most a third of the letters wrong, or two. */
-static void suggest(struct suggestion *best, const char *typed, size_t length, const char *word)
-{
-    size_t distance = edit_distance(typed, length, word);
-    size_t limit = length / 3 < 2 ? 2 : length / 3;
-    if (distance <= limit && distance < length && (!best->word || distance < best->distance))
-        *best = (struct suggestion){word, distance};
-}
-
-static void suggest_flags(struct suggestion *best, const char *typed, size_t length,
+static void suggest_flags(struct command_suggestion *best, const char *typed, size_t length,
                           const struct command_flag *flags)
 {
     for (; flags && flags->name; flags++)
         if (!flags->hidden)
-            suggest(best, typed, length, flags->name);
+            command_suggest(best, typed, length, flags->name);
 }
 
 /* Errors. Each is one line that begins with the verb, if one is known. */
@@ -140,7 +98,7 @@ static int fail_for_unknown_flag(const struct parser *parser, const char *word, 
 {
     const struct command_line *line = parser->line;
     const char *name = word + dashes;
-    struct suggestion best = {0};
+    struct command_suggestion best = {0};
     if (line->verb)
         suggest_flags(&best, name, length, line->verb->flags);
     suggest_flags(&best, name, length, line->program->flags);
@@ -155,13 +113,13 @@ static int fail_for_unknown_flag(const struct parser *parser, const char *word, 
 
 static int fail_for_unknown_verb(const struct parser *parser, const char *word)
 {
-    struct suggestion best = {0};
+    struct command_suggestion best = {0};
     const struct command_program *program = parser->line->program;
     for (const struct command_verb *const *verb = program->verbs; *verb; verb++)
         if (!(*verb)->hidden)
-            suggest(&best, word, strlen(word), (*verb)->name);
+            command_suggest(&best, word, strlen(word), (*verb)->name);
     for (const struct command_group *group = program->groups; group && group->name; group++)
-        suggest(&best, word, strlen(word), group->name);
+        command_suggest(&best, word, strlen(word), group->name);
     if (best.word)
         return error_set(parser->err, 0, "unknown command '%s' (did you mean '%s'?)", word,
                          best.word);

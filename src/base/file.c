@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -71,6 +72,20 @@ int file_write_all(int fd, const void *bytes, size_t count)
         count -= (size_t)written;
     }
     return 0;
+}
+
+int file_lock(int fd, int operation)
+{
+    int result;
+    do
+        result = flock(fd, operation);
+    while (result < 0 && errno == EINTR);
+    return result;
+}
+
+bool file_is_dots(const char *name)
+{
+    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
 }
 
 int file_write_text(int directory, const char *path, const char *text, struct error *err)

@@ -2,6 +2,7 @@
 #ifndef HULL_BASE_FILE_H
 #define HULL_BASE_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -24,6 +25,13 @@ int file_write_text(int directory, const char *path, const char *text, struct er
 
 /* Makes the directory and those above it that are missing, with the mode (less the umask). */
 int file_make_directories(const char *path, mode_t mode, struct error *err);
+
+/* flock(2), which is gone on with after EINTR. 0, or -1 with errno: EWOULDBLOCK if operation has
+ * LOCK_NB and another open file is locked. */
+int file_lock(int fd, int operation);
+
+/* "." or "..", which readdir(3) gives too. */
+bool file_is_dots(const char *name);
 
 /* Opens path below directory with openat2(2) and the RESOLVE_* flags given; O_CLOEXEC is added.
  * Returns the descriptor or -1 with errno set. */

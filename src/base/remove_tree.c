@@ -2,6 +2,7 @@
  * directory holds is unlinked; its subdirectories are renamed up into the tree's root, whose turn
  * then comes. Who is killed meanwhile leaves a smaller tree of the same kind. */
 #include "base/remove_tree.h"
+#include "base/file.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -20,11 +21,6 @@ struct remover {
     long long *bytes;
     struct error *err;
 };
-
-static bool is_dots(const char *name)
-{
-    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
-}
 
 /* 1: it is gone; 0: it is a directory. */
 static int unlink_file(struct remover *remover, int directory, const char *name)
@@ -60,8 +56,12 @@ static int move_up(struct remover *remover, int directory, const char *name)
  * not ours to empty. */
 static DIR *open_to_empty(int directory, const char *name, struct error *err)
 {
-    scope_close int fd = openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+    scope_close int fd = openat(directory, name, flags);
     struct statx status;
+    /* A user who isn't root may have taken the right to read, or to write, from himself. */
+    if (fd < 0 && errno == EACCES && fchmodat(directory, name, 0700, 0) == 0)
+        fd = openat(directory, name, flags);
     if (fd < 0 || statx(fd, "", AT_EMPTY_PATH, STATX_MODE, &status) < 0) {
         error_set(err, errno, "can't open %.200s", name);
         return NULL;
@@ -70,7 +70,6 @@ static DIR *open_to_empty(int directory, const char *name, struct error *err)
         error_set(err, EXDEV, "can't remove %.200s, where something is mounted", name);
         return NULL;
     }
-    /* A user who isn't root may have taken the right to write from himself. */
     if ((status.stx_mode & 0700) != 0700)
         fchmod(fd, 0700);
     DIR *stream = fdopendir(fd);
@@ -95,7 +94,8 @@ static int remove_directory(struct remover *remover, const char *name)
     }
     struct dirent *entry;
     while ((entry = readdir(stream))) {
-        int gone = is_dots(entry->d_name) ? 1 : unlink_file(remover, dirfd(stream), entry->d_name);
+        int gone =
+            file_is_dots(entry->d_name) ? 1 : unlink_file(remover, dirfd(stream), entry->d_name);
         if (gone < 0 || (gone == 0 && move_up(remover, dirfd(stream), entry->d_name) < 0))
             return -1;
     }
@@ -113,7 +113,7 @@ static int empty_root(struct remover *remover, DIR *stream)
         found = false;
         rewinddir(stream);
         while ((entry = readdir(stream))) {
-            if (is_dots(entry->d_name))
+            if (file_is_dots(entry->d_name))
                 continue;
             found = true;
             int gone = unlink_file(remover, remover->root, entry->d_name);

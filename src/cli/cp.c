@@ -24,6 +24,7 @@ struct side {
     char *name;     /* of the container, or NULL: the host's */
     char *path;
     struct engine_container container;
+    struct engine_root root;
     struct copy_place place;
 };
 
@@ -32,8 +33,7 @@ static void release_side(struct side *side)
     free(side->name);
     free(side->path);
     engine_container_release(&side->container);
-    if (side->place.root >= 0)
-        close(side->place.root);
+    engine_root_release(&side->root);
 }
 #define scope_side __attribute__((cleanup(release_side)))
 
@@ -41,7 +41,8 @@ static void release_side(struct side *side)
 static void split_argument(const char *text, struct side *side)
 {
     const char *colon = strchr(text, ':');
-    side->place = (struct copy_place){.root = -1, .name = text};
+    side->root = (struct engine_root){-1, -1};
+    side->place = (struct copy_place){.root = -1, .user_namespace = -1, .name = text};
     side->is_stream = strcmp(text, "-") == 0;
     if (*text == '/' || *text == '.' || !colon) {
         side->path = memory_copy_string(text);
@@ -61,22 +62,22 @@ static int open_host(struct side *side, struct error *err)
         free(side->path);
         side->path = path;
     }
-    side->place.path = side->path;
-    side->place.root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    return side->place.root < 0 ? error_set(err, errno, "can't open /") : 0;
+    side->root.fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return side->root.fd < 0 ? error_set(err, errno, "can't open /") : 0;
 }
 
 static int open_side(struct engine *engine, struct side *side, bool writable, struct error *err)
 {
     if (side->is_stream)
         return 0;
-    if (!side->name)
-        return open_host(side, err);
+    int result =
+        side->name ? engine_find(engine, side->name, &side->container, err) : open_host(side, err);
+    if (result == 0 && side->name)
+        result = engine_open_root(engine, &side->container, writable, &side->root, err);
     side->place.path = side->path;
-    if (engine_find(engine, side->name, &side->container, err) < 0)
-        return -1;
-    side->place.root = engine_open_root(engine, &side->container, writable, err);
-    return side->place.root < 0 ? -1 : 0;
+    side->place.root = side->root.fd;
+    side->place.user_namespace = side->root.user_namespace;
+    return result;
 }
 
 static int write_archive(const struct side *source, const struct copy_options *options,

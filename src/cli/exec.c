@@ -1,7 +1,6 @@
 #include "engine/exec.h"
 
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -9,13 +8,16 @@
 #include "base/memory.h"
 #include "base/scope.h"
 #include "cli/container_verb.h"
+#include "cli/exec_keeper.h"
 #include "cli/exec_relay.h"
 #include "monitor/document.h"
 
 #define FILE_LIMIT (16 << 20)
 
 static const struct command_flag flags[] = {
-    {.name = "detach", .letter = 'd', .help = "don't wait for its end; its output is lost"},
+    {.name = "detach",
+     .letter = 'd',
+     .help = "don't wait for its end, which an event exec_die will tell; its output is lost"},
     {.name = "detach-keys",
      .argument = "KEYS",
      .help = "what to type to leave it running",
@@ -94,37 +96,46 @@ static int read_variables(struct command_line *line, struct variables *variables
     return 0;
 }
 
-static void note_end(struct engine *engine, const struct engine_container *container, int status)
+static json_t *describe(struct cli_context *context, struct engine *engine,
+                        const struct engine_container *container, struct error *err)
 {
-    char text[16];
-    snprintf(text, sizeof text, "%d", status);
-    engine_emit(engine, "container", "exec_die", container->id,
-                json_pack("{s:s, s:s, s:s}", "exitCode", text, "image", container->image, "name",
-                          container->name));
+    struct command_line *line = context->line;
+    struct variables variables = {0};
+    struct engine_exec wanted = {
+        .arguments = (const char *const *)line->arguments + 1,
+        .argument_count = (size_t)line->argument_count - 1,
+        .user = command_value(line, "user"),
+        .directory = command_value(line, "workdir"),
+        .terminal = command_given(line, "tty"),
+        .privileged = command_given(line, "privileged"),
+    };
+    if (wanted.terminal && command_given(line, "interactive") && !command_given(line, "detach") &&
+        !isatty(STDIN_FILENO)) {
+        error_set(err, 0, "standard input is no terminal (leave out --tty)");
+        return NULL;
+    }
+    if (wanted.directory && *wanted.directory != '/') {
+        error_set(err, 0, "--workdir '%s': not an absolute path", wanted.directory);
+        return NULL;
+    }
+    if (wanted.user && !*wanted.user)
+        wanted.user = NULL;
+    container_session_size(&wanted.rows, &wanted.columns);
+    int result = read_variables(line, &variables, err);
+    wanted.env = variables.items;
+    wanted.env_count = variables.count;
+    json_t *process = result == 0 ? engine_exec_describe(engine, container, &wanted, err) : NULL;
+    arena_release(&variables.arena);
+    return process;
 }
 
-static int run_detached(struct cli_context *context, struct engine *engine,
-                        const struct engine_container *container, const json_t *process,
-                        struct error *err)
-{
-    int exit_code, master = -1;
-    bool terminal = command_given(context->line, "tty");
-    const struct engine_exec_streams streams = {-1, -1, -1, terminal ? &master : NULL};
-    if (engine_exec_start(engine, container, process, &streams, &exit_code, err) < 0) {
-        context->exit_status = exit_code;
-        return -1;
-    }
-    if (master >= 0) {
-        exec_relay_keep(master);
-        close(master);
-    }
-    return 0;
-}
-
+/* Nobody can detach from it. */
 static int run_attended(struct cli_context *context, struct engine *engine,
-                        const struct engine_container *container, const json_t *process,
-                        struct error *err)
+                        const struct engine_container *container, struct error *err)
 {
+    scope_json json_t *process = describe(context, engine, container, err);
+    if (!process)
+        return -1;
     const struct command_line *line = context->line;
     struct exec_relay relay = {.interactive = command_given(line, "interactive"),
                                .terminal = command_given(line, "tty"),
@@ -142,47 +153,20 @@ static int run_attended(struct cli_context *context, struct engine *engine,
     }
     result = exec_relay_run(&relay, pid, &context->exit_status, &detached, err);
     exec_relay_end(&relay);
-    if (result == 0 && !detached)
-        note_end(engine, container, context->exit_status);
+    if (result == 0)
+        engine_emit(engine, "container", "exec_die", container->id,
+                    engine_exec_describe_end(container, context->exit_status));
     return result;
-}
-
-static int exec(struct cli_context *context, struct engine *engine,
-                const struct engine_container *container, struct error *err)
-{
-    struct command_line *line = context->line;
-    struct variables variables = {0};
-    struct engine_exec wanted = {
-        .arguments = (const char *const *)line->arguments + 1,
-        .argument_count = (size_t)line->argument_count - 1,
-        .user = command_value(line, "user"),
-        .directory = command_value(line, "workdir"),
-        .terminal = command_given(line, "tty"),
-        .privileged = command_given(line, "privileged"),
-    };
-    bool detach = command_given(line, "detach");
-    if (wanted.terminal && command_given(line, "interactive") && !detach && !isatty(STDIN_FILENO))
-        return error_set(err, 0, "standard input is no terminal (leave out --tty)");
-    if (wanted.directory && *wanted.directory != '/')
-        return error_set(err, 0, "--workdir '%s': not an absolute path", wanted.directory);
-    if (wanted.user && !*wanted.user)
-        wanted.user = NULL;
-    container_session_size(&wanted.rows, &wanted.columns);
-    int result = read_variables(line, &variables, err);
-    wanted.env = variables.items;
-    wanted.env_count = variables.count;
-    scope_json json_t *process =
-        result == 0 ? engine_exec_describe(engine, container, &wanted, err) : NULL;
-    arena_release(&variables.arena);
-    if (!process)
-        return -1;
-    return detach ? run_detached(context, engine, container, process, err)
-                  : run_attended(context, engine, container, process, err);
 }
 
 static int run_exec(struct cli_context *context, struct error *err)
 {
-    return container_verb_one(context, exec, err);
+    const struct command_line *line = context->line;
+    bool may_detach =
+        command_given(line, "tty") && command_given(line, "interactive") && isatty(STDIN_FILENO);
+    return may_detach || command_given(line, "detach")
+               ? exec_keeper_run(context, describe, err)
+               : container_verb_one(context, run_attended, err);
 }
 
 const struct cli_verb cli_exec = {

@@ -37,6 +37,8 @@ static int make_streams(struct exec_relay *relay, struct error *err)
         relay->streams.terminal = &relay->master;
         return 0;
     }
+    if (relay->discards)
+        return 0;
     if (relay->interactive && make_pipe(relay, STDIN_FILENO, &relay->streams.input, err) < 0)
         return -1;
     return make_pipe(relay, STDOUT_FILENO, &relay->streams.output, err) < 0 ||
@@ -80,11 +82,16 @@ static void close_end(int *fd)
     *fd = -1;
 }
 
-void exec_relay_end(struct exec_relay *relay)
+void exec_relay_restore(struct exec_relay *relay)
 {
     if (relay->raw)
         tcsetattr(STDIN_FILENO, TCSADRAIN, &relay->before);
     relay->raw = false;
+}
+
+void exec_relay_end(struct exec_relay *relay)
+{
+    exec_relay_restore(relay);
     for (int i = 0; i < 3; i++)
         close_end(&relay->ends[i]);
     close_end(&relay->master);
@@ -95,22 +102,16 @@ void exec_relay_end(struct exec_relay *relay)
     relay->pending = NULL;
 }
 
-void exec_relay_keep(int master)
+void exec_relay_read_to_end(int master)
 {
     char block[BLOCK];
-    pid_t pid = fork();
-    if (pid != 0)
+    if (master < 0)
         return;
-    int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
-    setsid();
-    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
-        dup2(nothing, fd);
-    file_close_others(3, &master, 1, NULL);
     fcntl(master, F_SETFL, 0);
     for (;;) {
         ssize_t count = read(master, block, sizeof block);
         if (count == 0 || (count < 0 && errno != EINTR))
-            _exit(0);
+            return;
     }
 }
 
@@ -280,10 +281,8 @@ int exec_relay_run(struct exec_relay *relay, pid_t pid, int *exit_status, bool *
     *detached = result == 0;
     if (result < 0)
         return -1;
-    if (result == 0) {
-        exec_relay_keep(relay->master);
+    if (result == 0)
         return 0;
-    }
     drain(relay);
     *exit_status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     return 0;

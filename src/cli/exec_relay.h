@@ -14,6 +14,7 @@
  * behind in the container can't read what is typed here later. */
 struct exec_relay {
     bool interactive, terminal;         /* -i, -t */
+    bool discards;                      /* there is nobody for its output */
     const char *detach_keys;            /* NULL: the default */
     struct engine_exec_streams streams; /* what the process gets */
 
@@ -32,12 +33,14 @@ struct exec_relay {
  * exec_relay_end() in any case. */
 int exec_relay_begin(struct exec_relay *relay, struct error *err);
 /* Passes data until the process has ended, and gives its exit status; or until the user detaches
- * (*detached): then a process in the background keeps its terminal. */
+ * (*detached): then it may be called again, without `interactive`. */
 int exec_relay_run(struct exec_relay *relay, pid_t pid, int *exit_status, bool *detached,
                    struct error *err);
+/* Gives our terminal back as it was. */
+void exec_relay_restore(struct exec_relay *relay);
 void exec_relay_end(struct exec_relay *relay);
 
-/* Leaves a process in the background that reads what the terminal shows, and ends with it. */
-void exec_relay_keep(int master);
+/* Reads what the terminal shows until nobody has it open; does nothing if there is none (-1). */
+void exec_relay_read_to_end(int master);
 
 #endif

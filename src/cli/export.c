@@ -7,7 +7,7 @@
 #include "base/memory.h"
 #include "base/scope.h"
 #include "cli/container_verb.h"
-#include "image/archive.h"
+#include "engine/copy.h"
 
 static const struct command_flag flags[] = {
     {.name = "output",
@@ -21,9 +21,12 @@ static const struct command_flag flags[] = {
 static int write_tree(struct cli_context *context, struct engine *engine,
                       const struct engine_container *container, int out, struct error *err)
 {
-    const struct archive_tree_options options = {.warnings = context->warnings};
-    scope_close int root = engine_open_own_root(engine, container, err);
-    if (root < 0 || archive_write_tree(root, "", &options, archive_take_file, &out, err) < 0)
+    const struct copy_options options = {.warnings = context->warnings};
+    scope_engine_root struct engine_root root;
+    if (engine_open_own_root(engine, container, &root, err) < 0)
+        return -1;
+    const struct copy_place all = {root.fd, root.user_namespace, "/.", container->name};
+    if (copy_to_archive(&all, &options, archive_take_file, &out, err) < 0)
         return -1;
     engine_emit(engine, "container", "export", container->id,
                 json_pack("{s:s, s:s}", "image", container->image, "name", container->name));

@@ -2,10 +2,14 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
+#include "base/memory.h"
 #include "base/scope.h"
 #include "cli/image_verb.h"
+#include "cli/progress.h"
+#include "image/registry.h"
 
 static const struct command_flag flags[] = {
     {.name = "change",
@@ -54,17 +58,46 @@ static int import_from(struct cli_context *context, struct image_store *store, i
     return 0;
 }
 
+static bool is_url(const char *source)
+{
+    return strncasecmp(source, "http://", 7) == 0 || strncasecmp(source, "https://", 8) == 0;
+}
+
+/* All of it, before it is an image: half an archive can look like a whole one. */
+static int fetch(struct image_store *store, const char *url, struct error *err)
+{
+    int64_t limit;
+    scope_close int fd = image_store_scratch(store, &limit, err);
+    if (fd < 0)
+        return -1;
+    struct progress *progress = progress_begin(stderr);
+    int status = registry_fetch_file(url, fd, limit, progress_callback(progress), err);
+    progress_end(progress);
+    return status < 0 ? -1 : scope_take_fd(&fd);
+}
+
+static int open_source(struct image_store *store, const char *source, struct error *err)
+{
+    if (is_url(source))
+        return fetch(store, source, err);
+    int fd = strcmp(source, "-") == 0 ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)
+                                      : open(source, O_RDONLY | O_CLOEXEC);
+    return fd >= 0 ? fd : error_set(err, errno, "can't open %s", source);
+}
+
 static int import(struct cli_context *context, struct image_store *store, struct error *err)
 {
-    const char *path = context->line->arguments[0];
+    const char *source = context->line->arguments[0];
     const char *message = command_value(context->line, "message");
-    bool standard_input = strcmp(path, "-") == 0;
-    scope_close int fd = standard_input ? -1 : open(path, O_RDONLY | O_CLOEXEC);
-    if (!standard_input && fd < 0)
-        return error_set(err, errno, "can't open %s", path);
+    scope_free char *comment =
+        is_url(source) ? memory_format("Imported from %.*s", (int)strcspn(source, "?"), source)
+                       : memory_copy_string("Imported from -");
+    scope_close int fd = open_source(store, source, err);
+    if (fd < 0)
+        return -1;
     struct image_import arguments = {.config = json_object(),
-                                     .comment = message ? message : "Imported from -"};
-    int status = import_from(context, store, standard_input ? STDIN_FILENO : fd, &arguments, err);
+                                     .comment = message ? message : comment};
+    int status = import_from(context, store, fd, &arguments, err);
     json_decref(arguments.config);
     return status;
 }
@@ -77,8 +110,10 @@ static int run_import(struct cli_context *context, struct error *err)
 const struct cli_verb cli_import = {
     .command = {.name = "import",
                 .aliases = "image import",
-                .arguments = "FILE|- [NAME[:TAG]]",
+                .arguments = "FILE|URL|- [NAME[:TAG]]",
                 .summary = "make an image of a tar archive of a root file system",
+                .description = "The archive is a file, what a URL of http or https names, or - for "
+                               "standard input.",
                 .flags = flags,
                 .min_arguments = 1,
                 .max_arguments = 2},

@@ -1,27 +1,19 @@
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
-#include "base/scope.h"
 #include "cli/engine_verb.h"
-#include "cli/format.h"
 #include "cli/image_verb.h"
-#include "monitor/document.h"
+#include "cli/inspect_each.h"
 #include "network/network.h"
 
-#define FLAG_FORMAT                                                                                \
-    {                                                                                              \
-        .name = "format", .letter = 'f', .argument = "TEMPLATE",                                   \
-        .help = "print json or a Go template"                                                      \
-    }
 #define FLAG_SIZE                                                                                  \
     {                                                                                              \
         .name = "size", .letter = 's', .help = "show how much containers' files take"              \
     }
 
-static const struct command_flag container_flags[] = {FLAG_FORMAT, FLAG_SIZE, {0}};
+static const struct command_flag container_flags[] = {INSPECT_FORMAT_FLAG, FLAG_SIZE, {0}};
 static const struct command_flag flags[] = {
-    FLAG_FORMAT,
+    INSPECT_FORMAT_FLAG,
     FLAG_SIZE,
     {.name = "type",
      .argument = "TYPE",
@@ -102,42 +94,31 @@ static const char *wanted_type(const struct cli_context *context)
     return has_type ? command_value(context->line, "type") : "container";
 }
 
-static int find(struct cli_context *context, struct engine *engine, const char *name,
-                json_t **object, struct error *err)
+struct search {
+    struct engine *engine;
+    const char *type; /* or NULL */
+    bool size;
+};
+
+static json_t *find(void *argument, const char *name, struct error *err)
 {
-    const char *type = wanted_type(context);
-    bool size = command_given(context->line, "size");
+    const struct search *search = argument;
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-        if (type && strcmp(type, kinds[i].name) != 0)
+        json_t *object = NULL;
+        if (search->type && strcmp(search->type, kinds[i].name) != 0)
             continue;
-        int found = kinds[i].find(engine, name, size, object, err);
+        int found = kinds[i].find(search->engine, name, search->size, &object, err);
         if (found != 0)
-            return found < 0 ? -1 : 0;
+            return found < 0 ? NULL : object;
     }
-    return error_set(err, 0, "no such %s: %s", type ? type : "object", name);
+    error_set(err, 0, "no such %s: %s", search->type ? search->type : "object", name);
+    return NULL;
 }
 
 static int inspect(struct cli_context *context, struct engine *engine, struct error *err)
 {
-    const struct command_line *line = context->line;
-    const char *format = command_value(line, "format");
-    scope_json json_t *all = json_array();
-    for (int i = 0; i < line->argument_count; i++) {
-        json_t *object = NULL;
-        if (find(context, engine, line->arguments[i], &object, err) < 0) {
-            engine_verb_report(context, err);
-            continue;
-        }
-        int status = format ? format_print_line(format, object, stdout, err) : 0;
-        json_array_append_new(all, object);
-        if (status < 0)
-            return -1;
-    }
-    if (!format) {
-        json_dumpf(all, stdout, JSON_INDENT(4));
-        putchar('\n');
-    }
-    return 0;
+    struct search search = {engine, wanted_type(context), command_given(context->line, "size")};
+    return inspect_each(context, find, &search, err);
 }
 
 static int run_inspect(struct cli_context *context, struct error *err)

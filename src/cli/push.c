@@ -11,6 +11,9 @@ static const struct command_flag flags[] = {
      .argument = "FORMAT",
      .choices = "gzip zstd",
      .help = "compress layers like that which aren't; the image is pushed in OCI's form then"},
+    {.name = "platform",
+     .argument = "OS/ARCHITECTURE",
+     .help = "of an image for several platforms, push only that for this one"},
     {.name = "quiet", .letter = 'q', .help = "print only the image's name"},
     {0},
 };
@@ -29,16 +32,20 @@ static int push(struct cli_context *context, struct image_store *store, struct e
     const char *name = context->line->arguments[0];
     bool quiet = command_given(context->line, "quiet");
     bool all_tags = command_given(context->line, "all-tags");
+    const char *platform_text = command_value(context->line, "platform");
+    struct platform platform;
     struct reference reference;
     struct transfer transfer;
     char text[REFERENCE_TEXT_SIZE];
-    if (reference_parse(name, &reference, err) < 0)
+    if ((platform_text && platform_parse(platform_text, &platform, err) < 0) ||
+        reference_parse(name, &reference, err) < 0)
         return -1;
     transfer_begin(&transfer, &words, quiet, stdout);
     if (!all_tags && !*reference.tag && !*reference.digest)
         transfer_say(&transfer, "Using default tag: latest");
     const struct registry_push_options options = {
         .all_tags = all_tags,
+        .platform = platform_text ? &platform : NULL,
         .compression = choose_compression(command_value(context->line, "compression-format")),
         .progress = &transfer.callback,
         .warnings = context->warnings,
@@ -66,7 +73,10 @@ const struct cli_verb cli_push = {
                 .arguments = "NAME[:TAG]",
                 .summary = "send an image to a registry",
                 .description = "The registry is the one that NAME names ('hull tag' gives an image "
-                               "another name). What it has already isn't sent again.",
+                               "another name). What it has already isn't sent again. An image "
+                               "for several platforms that was loaded from an OCI archive is "
+                               "pushed with all of them; of one that was pulled only the "
+                               "platform that was pulled is here.",
                 .flags = flags,
                 .min_arguments = 1,
                 .max_arguments = 1},

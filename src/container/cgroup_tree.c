@@ -53,8 +53,7 @@ static int next_directory(struct walk *walk, struct level *found)
         for (ssize_t at = 0; at < length;) {
             struct dirent64 *entry = (struct dirent64 *)(buffer + at);
             at += entry->d_reclen;
-            if (entry->d_type != DT_DIR || strcmp(entry->d_name, ".") == 0 ||
-                strcmp(entry->d_name, "..") == 0)
+            if (entry->d_type != DT_DIR || file_is_dots(entry->d_name))
                 continue;
             found->next = entry->d_off;
             snprintf(found->name, sizeof found->name, "%s", entry->d_name);

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/scope.h"
 
 #define DEPTH_MAX 128
@@ -95,7 +96,7 @@ static int copy_directory(int from, int to, int depth, struct error *err)
         return error_set(err, errno, "tmpcopyup: can't read a directory");
     struct dirent *entry;
     while ((entry = readdir(directory))) {
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+        if (file_is_dots(entry->d_name))
             continue;
         if (copy_entry(from, to, entry->d_name, depth, err) < 0)
             return -1;

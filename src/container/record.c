@@ -37,7 +37,7 @@ int record_check_id(const char *id, struct error *err)
     if (length > NAME_MAX - sizeof JOURNAL_SUFFIX)
         return error_set(err, 0, "the container ID is longer than %zu characters",
                          (size_t)NAME_MAX - sizeof JOURNAL_SUFFIX);
-    if (strcmp(id, ".") == 0 || strcmp(id, "..") == 0)
+    if (file_is_dots(id))
         return error_set(err, 0, "'%s' can't be a container ID", id);
     for (const char *c = id; *c; c++) {
         if (!isalnum((unsigned char)*c) && !strchr("_+.-", *c))
@@ -71,10 +71,8 @@ static int open_root(const char *root, bool make, struct error *err)
  * deleted it already. */
 static int record_hold(struct record *record, struct error *err)
 {
-    while (flock(record->fd, LOCK_EX) < 0) {
-        if (errno != EINTR)
-            return error_set(err, errno, "can't lock the container's record");
-    }
+    if (file_lock(record->fd, LOCK_EX) < 0)
+        return error_set(err, errno, "can't lock the container's record");
     record->locked = true;
     struct stat status;
     if (fstat(record->fd, &status) == 0 && status.st_nlink > 0)

@@ -116,7 +116,7 @@ static int walk_and_make(struct walk *walk, bool directory)
     char component[NAME_MAX + 1];
     bool last;
     while (next_component(walk, component, &last)) {
-        if (strcmp(component, ".") != 0 && strcmp(component, "..") != 0) {
+        if (!file_is_dots(component)) {
             int made = make_component(walk, component, directory || !last);
             if (made < 0)
                 return -1;
@@ -146,7 +146,7 @@ int rootpath_make_parent(int root, const char *path, const char **name, struct e
 {
     const char *slash = strrchr(path, '/');
     *name = slash ? slash + 1 : path;
-    if (**name == '\0' || strcmp(*name, ".") == 0 || strcmp(*name, "..") == 0)
+    if (**name == '\0' || file_is_dots(*name))
         return error_set(err, EINVAL, "'%s' doesn't name a file", path);
     scope_free char *parent = memory_format("/%.*s", slash ? (int)(slash - path) : 0, path);
     return rootpath_make(root, parent, true, err);

@@ -127,7 +127,7 @@ static char *find_entry(const char *directory)
 {
     scope_closedir DIR *stream = opendir(directory);
     for (const struct dirent *entry; stream && (entry = readdir(stream));)
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+        if (!file_is_dots(entry->d_name))
             return memory_copy_string(entry->d_name);
     return NULL;
 }

@@ -4,9 +4,6 @@
 
 #include "engine/engine_internal.h"
 
-/* hull-oci keeps what it knows of a container in a directory ID.container. */
-#define RUNTIME_STATE_SUFFIX ".container"
-
 struct check {
     struct engine *engine;
     json_t *findings;

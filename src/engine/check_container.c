@@ -14,12 +14,6 @@ static bool is_there(const char *directory, const char *name)
     return access(path, F_OK) == 0;
 }
 
-static bool is_known_to_runtime(const struct check *check, const struct engine_container *container)
-{
-    scope_free char *name = memory_format("%s" RUNTIME_STATE_SUFFIX, container->id);
-    return is_there(check->engine->runtime_root, name);
-}
-
 static void check_directory(struct check *check, const struct engine_container *container)
 {
     static const char *const names[] = {"upper", "work", "rootfs"};
@@ -56,7 +50,7 @@ static void check_stopped(struct check *check, const struct engine_container *co
 {
     if (is_there(container->run_directory, "shm"))
         check_found(check, "container %s doesn't run, and has a /dev/shm", container->name);
-    if (is_known_to_runtime(check, container))
+    if (engine_runtime_knows(check->engine, container->id))
         check_found(check, "container %s doesn't run, and hull-oci knows it", container->name);
     if (status->state != MONITOR_CREATED &&
         settings_flag(engine_host_config(container), "AutoRemove"))
@@ -80,7 +74,7 @@ static bool is_lost_by_runtime(const struct check *check, const struct engine_co
                                const struct monitor_status *status)
 {
     for (int i = 0; i < 200; i++) {
-        if (is_known_to_runtime(check, container) || !goes_on(container, status))
+        if (engine_runtime_knows(check->engine, container->id) || !goes_on(container, status))
             return false;
         nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
     }

@@ -1,17 +1,17 @@
-/* The source is written as an archive, in a thread of its own, which the destination extracts. */
+/* The source is written as an archive, in a process of its own, which the destination extracts.
+ * What is done in a container with other ids is done by a process that has these ids. */
 #include "engine/copy.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
-#include <pthread.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/scope.h"
+#include "engine/apart.h"
 #include "image/archive_library.h"
 
 #define MAX_LINKS 40 /* as path_resolution(7) */
@@ -163,6 +163,79 @@ static int write_source(const struct located *source, const char *name,
     return archive_write_tree(source->self, "", &options, take, context, err);
 }
 
+struct copy_writer {
+    const struct located *source;
+    const char *name;
+    const struct warnings *warnings;
+    int ends[2]; /* of the pipe */
+    int64_t bytes;
+};
+
+static int take_into_pipe(void *context, const void *bytes, size_t count, struct error *err)
+{
+    struct copy_writer *writer = context;
+    writer->bytes += (int64_t)count;
+    return archive_take_file(&writer->ends[1], bytes, count, err);
+}
+
+/* In another process, which mustn't keep the pipe open for who reads. */
+static int64_t write_into_pipe(void *context, struct error *err)
+{
+    struct copy_writer *writer = context;
+    close(writer->ends[0]);
+    return write_source(writer->source, writer->name, writer->warnings, take_into_pipe, writer,
+                        err) < 0
+               ? -1
+               : writer->bytes;
+}
+
+/* The pipe's end for reading is the caller's, also if this fails. */
+static int start_writer(struct copy_writer *writer, const struct copy_place *place,
+                        struct apart *writing, struct error *err)
+{
+    *writing = (struct apart){.channel = -1};
+    writer->ends[0] = writer->ends[1] = -1;
+    /* Loaded here: other ids may not be allowed to. */
+    if (!archive_library_load(err))
+        return -1;
+    if (pipe2(writer->ends, O_CLOEXEC) < 0)
+        return error_set(err, errno, "can't make a pipe");
+    int result = apart_start(writing, place->user_namespace, write_into_pipe, writer, err);
+    close(writer->ends[1]);
+    return result;
+}
+
+static int pass_to_taker(int fd, archive_take *take, void *context, struct error *err)
+{
+    char block[1 << 16];
+    for (;;) {
+        ssize_t count = read(fd, block, sizeof block);
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count <= 0)
+            return count < 0 ? error_set(err, errno, "can't read the archive") : 0;
+        if (take(context, block, (size_t)count, err) < 0)
+            return -1;
+    }
+}
+
+static int write_apart(struct copy_writer *writer, const struct copy_place *place,
+                       archive_take *take, void *context, struct error *err)
+{
+    struct apart writing;
+    struct error why = {0};
+    int result = start_writer(writer, place, &writing, err);
+    scope_close int from = writer->ends[0];
+    if (result == 0)
+        result = pass_to_taker(from, take, context, err);
+    close(scope_take_fd(&from));
+    if (apart_finish(&writing, &why) < 0 && result == 0) {
+        *err = why;
+        return -1;
+    }
+    return result;
+}
+
 int copy_to_archive(const struct copy_place *place, const struct copy_options *options,
                     archive_take *take, void *context, struct error *err)
 {
@@ -170,7 +243,10 @@ int copy_to_archive(const struct copy_place *place, const struct copy_options *o
     if (locate_source(&source, place, options->follow_link, err) < 0)
         return -1;
     scope_free char *name = source.contents ? memory_copy_string("") : written_name(place);
-    return write_source(&source, name, options->warnings, take, context, err);
+    struct copy_writer writer = {.source = &source, .name = name, .warnings = options->warnings};
+    return place->user_namespace >= 0
+               ? write_apart(&writer, place, take, context, err)
+               : write_source(&source, name, options->warnings, take, context, err);
 }
 
 /* ---- in ---- */
@@ -189,11 +265,29 @@ static int check_writable(const struct copy_place *place, int directory,
     return 0;
 }
 
-static int extract(int fd, int directory, const struct copy_options *options, struct error *err)
+struct extraction {
+    int fd, directory;
+    const struct copy_options *options;
+};
+
+static int64_t extract_here(void *context, struct error *err)
 {
+    const struct extraction *extraction = context;
+    const struct copy_options *options = extraction->options;
     const struct archive_extract_options how = {
         .owners = options->owners, .keep_types = true, .warnings = options->warnings};
-    return archive_extract_file(directory, fd, &how, NULL, err);
+    return archive_extract_file(extraction->directory, extraction->fd, &how, NULL, err);
+}
+
+static int extract(int fd, const struct copy_place *place, int directory,
+                   const struct copy_options *options, struct error *err)
+{
+    struct extraction extraction = {fd, directory, options};
+    if (!archive_library_load(err))
+        return -1;
+    return (int)(place->user_namespace >= 0
+                     ? apart_do(place->user_namespace, extract_here, &extraction, err)
+                     : extract_here(&extraction, err));
 }
 
 int copy_from_archive(int fd, const struct copy_place *place, const struct copy_options *options,
@@ -207,7 +301,7 @@ int copy_from_archive(int fd, const struct copy_place *place, const struct copy_
                          "can't extract an archive into %s", place->name);
     if (check_writable(place, destination.self, options, err) < 0)
         return -1;
-    return extract(fd, destination.self, options, err);
+    return extract(fd, place, destination.self, options, err);
 }
 
 /* docker's rules: what the source is to be called, and in which directory (borrowed). */
@@ -229,62 +323,26 @@ static char *choose_name(const struct located *source, const struct copy_place *
     return NULL;
 }
 
-struct copy_writer {
-    const struct located *source;
-    const char *name;
-    const struct warnings *warnings;
-    int pipe;
-    int64_t bytes;
-    int result;
-    struct error err;
-};
-
-static int take_into_pipe(void *context, const void *bytes, size_t count, struct error *err)
+static int pass_through(struct copy_writer *writer, const struct copy_place *source,
+                        const struct copy_place *place, int directory,
+                        const struct copy_options *options, int64_t *bytes, struct error *err)
 {
-    struct copy_writer *writer = context;
-    writer->bytes += (int64_t)count;
-    return archive_take_file(&writer->pipe, bytes, count, err);
-}
-
-static void *write_into_pipe(void *argument)
-{
-    struct copy_writer *writer = argument;
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGPIPE); /* the extraction's error is what will be told */
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
-    writer->result = write_source(writer->source, writer->name, writer->warnings, take_into_pipe,
-                                  writer, &writer->err);
-    close(writer->pipe);
-    return NULL;
-}
-
-static int pass_through(struct copy_writer *writer, int directory,
-                        const struct copy_options *options, struct error *err)
-{
-    int ends[2];
-    pthread_t thread;
-    /* Loaded here, before there is more than one thread. */
-    if (!archive_library_load(err))
-        return -1;
-    if (pipe2(ends, O_CLOEXEC) < 0)
-        return error_set(err, errno, "can't make a pipe");
-    writer->pipe = ends[1];
-    int failed = pthread_create(&thread, NULL, write_into_pipe, writer);
-    if (failed) {
-        close(ends[0]);
-        close(ends[1]);
-        return error_set(err, failed, "can't make a thread");
-    }
-    int result = extract(ends[0], directory, options, err);
-    close(ends[0]);
-    pthread_join(thread, NULL);
+    struct apart writing;
+    struct error why = {0};
+    int result = start_writer(writer, source, &writing, err);
+    scope_close int from = writer->ends[0];
+    if (result == 0)
+        result = extract(from, place, directory, options, err);
+    close(scope_take_fd(&from));
+    int64_t written = apart_finish(&writing, &why);
     /* Who failed first: a broken-off archive makes the extraction fail, a failed extraction breaks
      * the pipe. */
-    if (writer->result < 0 && writer->err.code != EPIPE) {
-        *err = writer->err;
+    if (written < 0 && why.text[0] && why.code != EPIPE) {
+        *err = why;
         return -1;
     }
+    if (bytes)
+        *bytes = written;
     return result;
 }
 
@@ -301,8 +359,5 @@ int copy_tree(const struct copy_place *source_place, const struct copy_place *pl
     if (!name || check_writable(place, directory, options, err) < 0)
         return -1;
     struct copy_writer writer = {.source = &source, .name = name, .warnings = options->warnings};
-    int result = pass_through(&writer, directory, options, err);
-    if (bytes)
-        *bytes = writer.bytes;
-    return result;
+    return pass_through(&writer, source_place, place, directory, options, bytes, err);
 }

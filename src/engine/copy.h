@@ -11,9 +11,10 @@
 #include "image/archive.h"
 
 struct copy_place {
-    int root;         /* a directory's descriptor; the caller's */
-    const char *path; /* below it. "/." at its end: what is in the directory rather than it */
-    const char *name; /* what errors call it: "web:/srv" */
+    int root;           /* a directory's descriptor; the caller's */
+    int user_namespace; /* -1, or a descriptor: there files are read and made by its root */
+    const char *path;   /* below it. "/." at its end: what is in the directory rather than it */
+    const char *name;   /* what errors call it: "web:/srv" */
 };
 
 struct copy_options {

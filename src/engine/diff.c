@@ -75,7 +75,7 @@ static bool is_empty(int root, const char *path)
     scope_closedir DIR *stream = fd < 0 ? NULL : fdopendir(fd);
     struct dirent *entry;
     while (stream && (entry = readdir(stream)))
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+        if (!file_is_dots(entry->d_name))
             return false;
     return true;
 }
@@ -135,7 +135,7 @@ static int for_each_entry(struct comparison *comparison, int fd, const char *pat
     }
     struct dirent *entry;
     while ((entry = readdir(stream))) {
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+        if (file_is_dots(entry->d_name))
             continue;
         if (strlen(path) + strlen(entry->d_name) + 2 > PATH_MAX)
             return error_set(comparison->err, ENAMETOOLONG, "/%.100s…/%.100s", path, entry->d_name);

@@ -6,6 +6,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#include "base/file.h"
 #include "base/remove_tree.h"
 #include "base/scope.h"
 #include "engine/engine_internal.h"
@@ -14,12 +15,8 @@
 static int lock(int fd, bool try, struct error *err)
 {
     struct stat status;
-    while (flock(fd, LOCK_EX | (try ? LOCK_NB : 0)) < 0) {
-        if (errno == EWOULDBLOCK)
-            return 0;
-        if (errno != EINTR)
-            return error_set(err, errno, "can't lock a directory");
-    }
+    if (file_lock(fd, LOCK_EX | (try ? LOCK_NB : 0)) < 0)
+        return errno == EWOULDBLOCK ? 0 : error_set(err, errno, "can't lock a directory");
     return fstat(fd, &status) == 0 && status.st_nlink > 0;
 }
 
@@ -60,7 +57,7 @@ int engine_draft_each(struct engine *engine,
         const char *name = entry->d_name;
         scope_close int fd = -1;
         if (strncmp(name, ENGINE_DRAFT_PREFIX, strlen(ENGINE_DRAFT_PREFIX)) != 0 ||
-            strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+            file_is_dots(name))
             continue;
         int abandoned = is_abandoned(dirfd(stream), name, &fd, err);
         if (abandoned < 0 || (abandoned == 1 && wants_removal(name, argument) &&

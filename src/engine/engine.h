@@ -183,14 +183,21 @@ int engine_check(struct engine *engine, json_t *findings, struct error *err);
 
 /* ---- Files ---- */
 
-/* The container's root directory as its processes see it, or would, as a descriptor (O_PATH) of a
- * mount that is there as long as the descriptor is. writable: for cp into it. With it, paths are
- * resolved by openat2(2) and RESOLVE_IN_ROOT. */
+/* The container's root directory, as a descriptor (O_PATH) of a mount that is there as long as the
+ * descriptor is. Paths in it are resolved by openat2(2) and RESOLVE_IN_ROOT. */
+struct engine_root {
+    int fd;
+    int user_namespace; /* whose ids its owners are as it shows them; -1: the caller's */
+};
+/* As its processes see it, or would. writable: for cp into it. */
 int engine_open_root(struct engine *engine, const struct engine_container *container, bool writable,
-                     struct error *err);
+                     struct engine_root *root, struct error *err);
 /* The same without what is mounted on it (volumes, /proc …), to be read: what export writes. */
 int engine_open_own_root(struct engine *engine, const struct engine_container *container,
-                         struct error *err);
+                         struct engine_root *root, struct error *err);
+/* Bears what couldn't be opened. */
+void engine_root_release(struct engine_root *root);
+#define scope_engine_root __attribute__((cleanup(engine_root_release)))
 
 /* ---- Other programs of hull ---- */
 

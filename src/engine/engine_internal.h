@@ -71,11 +71,26 @@ bool engine_has_directory(const struct engine *engine, const char *id);
  * by right. */
 bool engine_lives(void *engine, const char *id);
 
+/* ---- The runtime (runtime.c) ---- */
+
+/* In engine->runtime_root hull-oci keeps what it knows of a container in a file ID.container. */
+#define RUNTIME_STATE_SUFFIX ".container"
+
+/* Executes hull-oci with words, which end with NULL, after its --root; input, unless NULL, is less
+ * than 64 KiB. Its error is the error. */
+int engine_runtime_call(struct engine *engine, const char *const *words, const char *input,
+                        struct error *err);
+bool engine_runtime_knows(const struct engine *engine, const char *id);
+/* Ends what is left of a container without a monitor; does nothing if the runtime doesn't know it.
+ */
+int engine_runtime_forget(struct engine *engine, const char *id, struct error *err);
+
 /* ---- What a container is made of ---- */
 
 /* Removes all that goes by this id, whatever there is of it, and at last its directory. */
 int engine_erase(struct engine *engine, const char *id, bool anonymous_volumes, struct error *err);
-/* Gives back what the last start took: network, mounts of volumes. */
+/* Gives back what the last start took: the runtime's state (which its monitor has removed, unless
+ * hull-oci was killed), network, mounts of volumes. */
 int engine_give_back(struct engine *engine, const char *id, struct error *err);
 
 /* A new name for its attached interfaces. */

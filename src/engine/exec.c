@@ -20,6 +20,7 @@
 #include "engine/engine_internal.h"
 #include "engine/settings_internal.h"
 #include "engine/spec.h"
+#include "engine/start.h"
 #include "monitor/document.h"
 #include "monitor/driver.h"
 #include "oci/config.h"
@@ -412,13 +413,34 @@ static void emit(struct engine *engine, const struct engine_container *container
     engine_emit(engine, "container", action, container->id, engine_event_attributes(container));
 }
 
+json_t *engine_exec_describe_end(const struct engine_container *container, int exit_status)
+{
+    char text[16];
+    json_t *attributes = engine_event_attributes(container);
+    snprintf(text, sizeof text, "%d", exit_status);
+    json_object_set_new(attributes, "exitCode", json_string(text));
+    return attributes;
+}
+
+/* Its programs may want to open /dev/stdout again, which their root has to own. */
+static int hand_streams_over(const struct engine_container *container,
+                             const struct engine_exec_streams *streams, struct error *err)
+{
+    const int fds[] = {streams->input, streams->output, streams->errors};
+    uid_t root = engine_userns_root(container);
+    for (size_t i = 0; root > 0 && i < sizeof fds / sizeof *fds; i++)
+        if (fds[i] >= 0 && fchown(fds[i], root, root) < 0)
+            return error_set(err, errno, "can't give the process its streams");
+    return 0;
+}
+
 pid_t engine_exec_start(struct engine *engine, const struct engine_container *container,
                         const json_t *process, const struct engine_exec_streams *streams,
                         int *exit_code, struct error *err)
 {
     struct exec_call call = {.listener = -1};
     *exit_code = 1;
-    if (check_state(engine, container, err) < 0)
+    if (check_state(engine, container, err) < 0 || hand_streams_over(container, streams, err) < 0)
         return -1;
     emit(engine, container, "exec_create:", process);
     pid_t pid = prepare_call(engine, process, streams->terminal, &call, err);

@@ -33,4 +33,7 @@ pid_t engine_exec_start(struct engine *engine, const struct engine_container *co
                         const json_t *process, const struct engine_exec_streams *streams,
                         int *exit_code, struct error *err);
 
+/* What the event of its end, exec_die, says; a new object. */
+json_t *engine_exec_describe_end(const struct engine_container *container, int exit_status);
+
 #endif

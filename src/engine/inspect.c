@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/scope.h"
 #include "engine/attach.h"
 #include "engine/settings_internal.h"
@@ -162,7 +163,7 @@ static int64_t add_sizes(int directory, int depth)
     }
     while ((entry = readdir(stream))) {
         struct stat status;
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
+        if (file_is_dots(entry->d_name) ||
             fstatat(dirfd(stream), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) < 0)
             continue;
         int below = S_ISDIR(status.st_mode) && depth > 0

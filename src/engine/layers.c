@@ -302,21 +302,36 @@ static int open_process_root(pid_t pid, struct error *err)
     return fd >= 0 ? fd : error_set(err, errno, "can't open the container's root");
 }
 
-int engine_open_root(struct engine *engine, const struct engine_container *container, bool writable,
-                     struct error *err)
+void engine_root_release(struct engine_root *root)
 {
-    pid_t pid = find_process(engine, container, err);
-    /* Seen through /proc, its owners would be those of its user namespace. */
-    bool is_mapped = engine_userns_is_wanted(container);
-    if (pid < 0)
-        return -1;
-    if (pid > 0 && is_mapped && writable)
-        return error_set(err, EBUSY,
-                         "container %s has a user namespace of its own and runs (stop it first, or "
-                         "use 'hull exec')",
-                         container->name);
-    return pid > 0 && !is_mapped ? open_process_root(pid, err)
-                                 : open_stopped(engine, container, true, writable, err);
+    if (root->fd >= 0)
+        close(root->fd);
+    if (root->user_namespace >= 0)
+        close(root->user_namespace);
+    *root = (struct engine_root){-1, -1};
+}
+
+/* 1: it runs, and *pid is its first process's; 0: it doesn't; -1: failed. */
+static int begin_root(struct engine *engine, const struct engine_container *container,
+                      struct engine_root *root, pid_t *pid, struct error *err)
+{
+    *root = (struct engine_root){-1, -1};
+    *pid = find_process(engine, container, err);
+    if (*pid <= 0)
+        return *pid;
+    /* Seen from the host, its owners are those of its user namespace. */
+    return engine_userns_open(container, &root->user_namespace, err) < 0 ? -1 : 1;
+}
+
+int engine_open_root(struct engine *engine, const struct engine_container *container, bool writable,
+                     struct engine_root *root, struct error *err)
+{
+    pid_t pid;
+    int runs = begin_root(engine, container, root, &pid, err);
+    if (runs >= 0)
+        root->fd = runs ? open_process_root(pid, err)
+                        : open_stopped(engine, container, true, writable, err);
+    return root->fd < 0 ? -1 : 0;
 }
 
 /* Only in the mount namespace that a mount is in may it be cloned. Without AT_RECURSIVE what is
@@ -338,11 +353,12 @@ static int clone_process_root(const void *context, struct error *err)
 }
 
 int engine_open_own_root(struct engine *engine, const struct engine_container *container,
-                         struct error *err)
+                         struct engine_root *root, struct error *err)
 {
-    pid_t pid = find_process(engine, container, err);
-    if (pid < 0)
-        return -1;
-    return pid > 0 ? open_apart(clone_process_root, &pid, err)
-                   : open_stopped(engine, container, false, false, err);
+    pid_t pid;
+    int runs = begin_root(engine, container, root, &pid, err);
+    if (runs >= 0)
+        root->fd = runs ? open_apart(clone_process_root, &pid, err)
+                        : open_stopped(engine, container, false, false, err);
+    return root->fd < 0 ? -1 : 0;
 }

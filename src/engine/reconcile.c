@@ -50,16 +50,24 @@ static int erase_if_left(struct engine *engine, const char *id, struct error *er
     return engine_erase(engine, id, true, err);
 }
 
-static int erase_all_left(struct engine *engine, const char *directory, struct error *err)
+/* Of all whose id, with a suffix, names something in the directory. */
+static int erase_all_left(struct engine *engine, const char *directory, const char *suffix,
+                          struct error *err)
 {
     struct error why;
     scope_closedir DIR *stream = opendir(directory);
     struct dirent *entry;
     if (!stream)
         return errno == ENOENT ? 0 : error_set(err, errno, "can't read %s", directory);
-    while ((entry = readdir(stream)))
-        if (engine_is_id(entry->d_name) && erase_if_left(engine, entry->d_name, &why) < 0)
-            warn(engine, &why, "removing what was left of", entry->d_name);
+    while ((entry = readdir(stream))) {
+        scope_free char *id = memory_copy_string(entry->d_name);
+        char *end = id + strlen(id) - strlen(suffix);
+        if (end < id || strcmp(end, suffix) != 0)
+            continue;
+        *end = '\0';
+        if (engine_is_id(id) && erase_if_left(engine, id, &why) < 0)
+            warn(engine, &why, "removing what was left of", id);
+    }
     return 0;
 }
 
@@ -74,9 +82,10 @@ static int erase_leftovers(struct engine *engine, struct error *err)
 {
     scope_free char *run_directories = memory_format("%s/containers", engine->run_root);
     if (engine_draft_each(engine, is_removed, NULL, err) < 0 ||
-        erase_all_left(engine, engine->containers, err) < 0)
+        erase_all_left(engine, engine->containers, "", err) < 0 ||
+        erase_all_left(engine, run_directories, "", err) < 0)
         return -1;
-    return erase_all_left(engine, run_directories, err);
+    return erase_all_left(engine, engine->runtime_root, RUNTIME_STATE_SUFFIX, err);
 }
 
 bool engine_has_directory(const struct engine *engine, const char *id)
@@ -155,6 +164,30 @@ static bool wants_start(const struct engine_container *container,
     return strcmp(name, "on-failure") == 0 && status->rebooted;
 }
 
+/* What a start has made that got no further, or a runtime that was killed itself has left. */
+static bool has_remains(const struct engine *engine, const struct engine_container *container)
+{
+    scope_free char *shm = memory_format("%s/shm", container->run_directory);
+    return engine_runtime_knows(engine, container->id) || access(shm, F_OK) == 0;
+}
+
+/* Of one that doesn't run. */
+static int take_back(struct engine *engine, const struct engine_container *container,
+                     struct error *err)
+{
+    struct monitor_status status = {0};
+    if (!has_remains(engine, container))
+        return 0;
+    scope_close int lock = engine_lock(container, true, err);
+    if (lock < 0)
+        return err->code == EAGAIN ? 0 : -1;
+    if (monitor_read_status(container->run_directory, container->directory, &status, err) < 0)
+        return -1;
+    bool is_up = engine_is_up(&status) || monitor_is_alive(container->run_directory);
+    monitor_status_release(&status);
+    return is_up ? 0 : engine_give_back(engine, container->id, err);
+}
+
 static int settle_container(struct engine *engine, const struct engine_container *container,
                             bool boot, struct error *err)
 {
@@ -162,7 +195,7 @@ static int settle_container(struct engine *engine, const struct engine_container
     struct engine_start start = {0};
     const struct engine_removal removal = {.volumes = true};
     if (engine_end_waiting(container, err) < 0 ||
-        engine_status(engine, container, &status, err) < 0)
+        engine_status(engine, container, &status, err) < 0 || take_back(engine, container, err) < 0)
         return -1;
     bool is_over = !engine_is_up(&status) && status.state != MONITOR_CREATED;
     bool is_wanted = boot && wants_start(container, &status);

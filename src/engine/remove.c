@@ -18,7 +18,8 @@ int engine_give_back(struct engine *engine, const char *id, struct error *err)
     struct networks *networks = engine_networks(engine, err);
     struct volume_store *volumes = networks ? engine_volumes(engine, err) : NULL;
     scope_free char *run_directory = memory_format("%s/containers/%s", engine->run_root, id);
-    if (!volumes || network_detach(networks, id, err) < 0 || volume_unmount(volumes, id, err) < 0)
+    if (!volumes || engine_runtime_forget(engine, id, err) < 0 ||
+        network_detach(networks, id, err) < 0 || volume_unmount(volumes, id, err) < 0)
         return -1;
     engine_drop_shm(run_directory);
     engine_userns_drop(run_directory);

@@ -200,9 +200,8 @@ int rootless_enter(const char *run_root, struct error *err)
     scope_close int directory = open_run_root(run_root, err);
     if (directory < 0)
         return -1;
-    while (flock(directory, LOCK_EX) < 0)
-        if (errno != EINTR)
-            return error_set(err, errno, "can't lock %s", run_root);
+    if (file_lock(directory, LOCK_EX) < 0)
+        return error_set(err, errno, "can't lock %s", run_root);
     pid_t keeper = find_keeper(directory);
     if (!keeper)
         keeper = start_keeper(directory, err);

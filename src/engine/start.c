@@ -364,7 +364,8 @@ int engine_start_locked(struct engine *engine, const struct engine_container *co
 {
     struct error ignored;
     start->failure.exit_code = 125;
-    if (prepare(engine, container, start, err) == 0 &&
+    if (engine_runtime_forget(engine, container->id, err) == 0 &&
+        prepare(engine, container, start, err) == 0 &&
         monitor_start(engine_program(engine, "hull-monitor"), container->run_directory,
                       &start->failure, err) > 0)
         return 0;

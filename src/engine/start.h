@@ -29,6 +29,10 @@ int engine_userns_prepare(const struct engine_container *container, struct engin
                           struct error *err);
 void engine_userns_release(struct engine_userns *userns);
 #define scope_engine_userns __attribute__((cleanup(engine_userns_release)))
+/* That of a container that runs, as a descriptor; -1 if it has none of its own. */
+int engine_userns_open(const struct engine_container *container, int *fd, struct error *err);
+/* Its root's id here, which is the first of the range; 0 if it has none of its own. */
+uid_t engine_userns_root(const struct engine_container *container);
 /* Takes the pin away; nothing happens if there is none. */
 void engine_userns_drop(const char *run_directory);
 

@@ -1,12 +1,8 @@
 /* Changing the limits and the restart policy of a container that may be running. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include "base/file.h"
 #include "base/scope.h"
 #include "engine/settings.h"
 #include "engine/settings_internal.h"
@@ -45,50 +41,12 @@ static void drop_opposites(const json_t *changes, json_t *host)
     }
 }
 
-static int wait_for_runtime(pid_t pid, int errors, struct error *err)
-{
-    int status;
-    struct error unreadable;
-    scope_free char *text =
-        file_read_all_fd(errors, "the runtime's error", ERROR_TEXT_SIZE, NULL, &unreadable);
-    while (waitpid(pid, &status, 0) < 0)
-        if (errno != EINTR)
-            return error_set(err, errno, "can't wait for hull-oci");
-    if (status == 0)
-        return 0;
-    if (text)
-        text[strcspn(text, "\n")] = '\0';
-    return error_set(err, 0, "%s", text && *text ? text : "hull-oci was killed");
-}
-
-/* hull-oci update --resources - ID <resources */
 static int apply_resources(struct engine *engine, const struct engine_container *container,
                            const json_t *resources, struct error *err)
 {
-    int input[2], errors[2];
-    const char *program = engine_program(engine, "hull-oci");
+    const char *const words[] = {"update", "--resources", "-", container->id, NULL};
     scope_free char *text = json_dumps(resources, JSON_COMPACT);
-    if (pipe2(input, O_CLOEXEC) < 0)
-        return error_set(err, errno, "can't make a pipe");
-    scope_close int input_read = input[0], input_write = input[1];
-    if (pipe2(errors, O_CLOEXEC) < 0)
-        return error_set(err, errno, "can't make a pipe");
-    scope_close int errors_read = errors[0];
-    pid_t pid = fork();
-    if (pid == 0) {
-        if (dup2(input_read, STDIN_FILENO) < 0 || dup2(errors[1], STDERR_FILENO) < 0)
-            _exit(127);
-        execl(program, "hull-oci", "--root", engine->runtime_root, "update", "--resources", "-",
-              container->id, (char *)NULL);
-        _exit(127);
-    }
-    close(errors[1]);
-    if (pid < 0)
-        return error_set(err, errno, "can't make a process for hull-oci");
-    /* Less than a pipe holds; and it has a reader, ourselves, even if hull-oci is killed. */
-    file_write_all(input_write, text, strlen(text));
-    close(scope_take_fd(&input_write));
-    return wait_for_runtime(pid, errors_read, err);
+    return engine_runtime_call(engine, words, text, err);
 }
 
 static int apply(struct engine *engine, const struct engine_container *container,

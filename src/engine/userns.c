@@ -74,6 +74,23 @@ void engine_userns_drop(const char *run_directory)
     unlink(path);
 }
 
+uid_t engine_userns_root(const struct engine_container *container)
+{
+    return engine_userns_is_wanted(container)
+               ? (uid_t)settings_integer(container->settings, RANGE_MEMBER)
+               : 0;
+}
+
+int engine_userns_open(const struct engine_container *container, int *fd, struct error *err)
+{
+    *fd = -1;
+    if (!engine_userns_is_wanted(container))
+        return 0;
+    scope_free char *path = file_path(container->run_directory);
+    *fd = open(path, O_RDONLY | O_CLOEXEC);
+    return *fd < 0 ? error_set(err, errno, "can't open the user namespace %s", path) : 0;
+}
+
 static int pin(int fd, const char *path, struct error *err)
 {
     char source[64];

@@ -100,9 +100,15 @@ int image_add_manifest(struct image_store *store, struct image_lease *lease, con
     return found < 0 ? -1 : found == 1 ? 0 : error_set(err, 0, "image %s was just removed", id);
 }
 
+struct change {
+    const char *name;      /* to be added, or NULL */
+    const char *digest;    /* "repository@sha256:…" to be noted, or NULL */
+    const char *platforms; /* of the name, or of no name; NULL: stays as it is */
+};
+
 /* Changes the elements of an image under the lock. */
-static int change(struct image_store *store, const struct image *image, const char *name,
-                  const char *digest, struct error *err)
+static int change(struct image_store *store, const struct image *image, const struct change *wanted,
+                  struct error *err)
 {
     scope_close int lock = store_lock(store, STORE_LOCK_EXCLUSIVE, err);
     json_t *index = lock < 0 ? NULL : store_index_read(store, err);
@@ -116,11 +122,14 @@ static int change(struct image_store *store, const struct image *image, const ch
     int status = found ? 0 : error_set(err, 0, "image %.19s was just removed", image->id);
     if (found) {
         json_t *descriptor = json_deep_copy(found);
-        if (name)
-            store_index_add(index, descriptor, name);
+        if (wanted->name)
+            store_index_add(index, descriptor, wanted->name);
         json_decref(descriptor);
-        if (digest)
-            store_index_note_digest(index, image->manifest_digest, digest);
+        if (wanted->platforms)
+            store_index_set_platforms(index, image->manifest_digest, wanted->name,
+                                      wanted->platforms);
+        if (wanted->digest)
+            store_index_note_digest(index, image->manifest_digest, wanted->digest);
         status = store_index_write(store, index, err);
     }
     json_decref(index);
@@ -135,7 +144,15 @@ int image_tag(struct image_store *store, const struct image *image,
     if (*tagged.digest)
         return error_set(err, 0, "an image can't be named by a digest (give a name and a tag)");
     reference_default_tag(&tagged);
-    return change(store, image, reference_format(&tagged, name), NULL, err);
+    const struct change wanted = {.name = reference_format(&tagged, name),
+                                  .platforms = image->index_digest};
+    return change(store, image, &wanted, err);
+}
+
+int image_note_index(struct image_store *store, const struct image *image, const char *index_digest,
+                     struct error *err)
+{
+    return change(store, image, &(struct change){.platforms = index_digest}, err);
 }
 
 int image_note_digest(struct image_store *store, const struct image *image,
@@ -146,5 +163,5 @@ int image_note_digest(struct image_store *store, const struct image *image,
         return error_set(err, 0, "the reference has no digest");
     scope_free char *text = memory_format(
         "%s@%s", reference_format_repository(reference, repository), reference->digest);
-    return change(store, image, NULL, text, err);
+    return change(store, image, &(struct change){.digest = text}, err);
 }

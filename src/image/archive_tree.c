@@ -20,10 +20,10 @@
 #include "base/scope.h"
 #include "image/archive.h"
 #include "image/archive_library.h"
+#include "image/archive_xattrs.h"
 
 #define BLOCK_SIZE (256u << 10)
 #define ZEROS_SIZE (256u << 20)
-#define XATTR_SIZE_MAX 65536
 
 /* A file with several names, and the first of them. */
 struct linked_file {
@@ -133,54 +133,14 @@ static const char *find_link(struct tree_writer *writer, const struct stat *stat
     return NULL;
 }
 
-static bool is_own_attribute(const char *key)
-{
-    return strncmp(key, "trusted.overlay.", 16) == 0 || strncmp(key, "user.overlay.", 13) == 0 ||
-           strncmp(key, "system.", 7) == 0 || strcmp(key, "security.selinux") == 0;
-}
-
-static int add_xattrs(struct tree_writer *writer, int fd, const char *name)
-{
-    char path[48];
-    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    ssize_t length = listxattr(path, NULL, 0);
-    if (length <= 0)
-        return 0;
-    scope_free char *keys = memory_allocate(1, (size_t)length + 1);
-    scope_free char *value = memory_allocate(1, XATTR_SIZE_MAX);
-    length = listxattr(path, keys, (size_t)length);
-    for (char *key = keys; length > 0 && key < keys + length; key += strlen(key) + 1) {
-        if (is_own_attribute(key))
-            continue;
-        ssize_t size = getxattr(path, key, value, XATTR_SIZE_MAX);
-        if (size < 0 && errno == ENODATA)
-            continue;
-        if (size < 0)
-            return error_set(writer->err, errno, "can't read the attribute %s of %s", key, name);
-        writer->library->archive_entry_xattr_add_entry(writer->entry, key, value, (size_t)size);
-    }
-    return 0;
-}
-
 /* Of a link or device itself, which can't be opened but by O_PATH. */
-static int add_place_xattrs(struct tree_writer *writer, const char *path, const char *name)
+static void add_place_xattrs(const struct tree_writer *writer, const char *path)
 {
-    char place[PATH_MAX], keys[4096];
     const char *slash = strrchr(path, '/');
     scope_free char *parent = memory_format("%.*s", slash ? (int)(slash - path) : 0, path);
     scope_close int fd = open_path(writer, parent, O_PATH | O_DIRECTORY);
-    if (fd < 0)
-        return 0;
-    snprintf(place, sizeof place, "/proc/self/fd/%d/%s", fd, slash ? slash + 1 : path);
-    ssize_t length = llistxattr(place, keys, sizeof keys);
-    scope_free char *value = memory_allocate(1, XATTR_SIZE_MAX);
-    for (char *key = keys; length > 0 && key < keys + length; key += strlen(key) + 1) {
-        ssize_t size = is_own_attribute(key) ? -1 : lgetxattr(place, key, value, XATTR_SIZE_MAX);
-        if (size >= 0)
-            writer->library->archive_entry_xattr_add_entry(writer->entry, key, value, (size_t)size);
-    }
-    (void)name;
-    return 0;
+    if (fd >= 0)
+        archive_xattrs_add_at(writer->library, writer->entry, fd, slash ? slash + 1 : path);
 }
 
 static void describe(struct tree_writer *writer, const char *name, const struct stat *status)
@@ -297,8 +257,8 @@ static int write_file(struct tree_writer *writer, const char *path, const char *
         writer->library->archive_entry_set_hardlink(writer->entry, link);
         return write_header(writer, name);
     }
-    if (add_xattrs(writer, fd, name) < 0 || add_sparse_map(writer, fd, &status) < 0 ||
-        write_header(writer, name) < 0)
+    if (archive_xattrs_add(writer->library, writer->entry, fd, name, writer->err) < 0 ||
+        add_sparse_map(writer, fd, &status) < 0 || write_header(writer, name) < 0)
         return -1;
     return write_contents(writer, fd, status.st_size, name);
 }
@@ -325,7 +285,7 @@ static int push_children(struct tree_writer *writer, int fd, const char *path)
     size_t first = writer->pending_count;
     struct dirent *entry;
     while ((entry = readdir(stream))) {
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+        if (file_is_dots(entry->d_name))
             continue;
         if (strlen(path) + strlen(entry->d_name) + 2 > PATH_MAX)
             return error_set(writer->err, ENAMETOOLONG, "%.100s…/%s", path, entry->d_name);
@@ -348,7 +308,8 @@ static int write_directory(struct tree_writer *writer, const char *path, const c
     size_t length = strlen(given);
     scope_free char *name = memory_format("%s%s", given, given[length - 1] == '/' ? "" : "/");
     describe(writer, name, &status);
-    if (add_xattrs(writer, fd, name) < 0 || write_header(writer, name) < 0)
+    if (archive_xattrs_add(writer->library, writer->entry, fd, name, writer->err) < 0 ||
+        write_header(writer, name) < 0)
         return -1;
     if (writer->options->layer && is_opaque(fd)) {
         scope_free char *marker =
@@ -369,8 +330,7 @@ static int write_symbolic_link(struct tree_writer *writer, int fd, const char *p
     target[length] = '\0';
     describe(writer, name, status);
     writer->library->archive_entry_set_symlink(writer->entry, target);
-    if (add_place_xattrs(writer, path, name) < 0)
-        return -1;
+    add_place_xattrs(writer, path);
     return write_header(writer, name);
 }
 
@@ -382,8 +342,7 @@ static int write_node(struct tree_writer *writer, const char *path, const char *
         writer->library->archive_entry_set_rdevmajor(writer->entry, major(status->st_rdev));
         writer->library->archive_entry_set_rdevminor(writer->entry, minor(status->st_rdev));
     }
-    if (add_place_xattrs(writer, path, name) < 0)
-        return -1;
+    add_place_xattrs(writer, path);
     return write_header(writer, name);
 }
 

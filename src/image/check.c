@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/scope.h"
+#include "image/members.h"
 #include "image/store.h"
 
 #define PIECE_SIZE (1u << 20)
@@ -83,6 +84,20 @@ static void check_manifest(struct check *check, const char *manifest, const char
     }
 }
 
+/* Of the other platforms' images not everything has to be here. */
+static void check_platforms(struct check *check, const char *index, const char *holder)
+{
+    scope_image_members struct image_members members = {0};
+    struct error err = {0};
+    if (*index && image_members_read(check->store, index, &members, &err) < 0)
+        fault(check, "%s: %s", holder, err.text);
+    for (size_t i = 0; i < members.count; i++) {
+        store_set_add(&check->held, members.items[i].digest);
+        for (size_t j = 0; j < members.items[i].blob_count; j++)
+            store_set_add(&check->held, members.items[i].blobs[j].digest);
+    }
+}
+
 static int check_index(struct check *check, struct error *err)
 {
     json_t *index = store_index_read(check->store, err), *element;
@@ -97,7 +112,9 @@ static int check_index(struct check *check, struct error *err)
             fault(check, "the name %s is given twice", name);
         if (*name)
             store_set_add(&names, name);
-        check_manifest(check, store_index_digest(element), *name ? name : "an image without name");
+        const char *holder = *name ? name : "an image without name";
+        check_manifest(check, store_index_digest(element), holder);
+        check_platforms(check, store_index_of_platforms(element), holder);
     }
     json_decref(names.members);
     json_decref(index);
@@ -137,7 +154,7 @@ static int visit_all(struct check *check, const char *path,
         return error_set(err, errno, "image store %s: can't read %s", check->store->directory,
                          path);
     while ((entry = readdir(stream)))
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+        if (!file_is_dots(entry->d_name))
             visit(check, fd, entry->d_name);
     return 0;
 }
@@ -166,7 +183,7 @@ static int64_t count_names(int parent, const char *name, int depth)
     if (!stream || depth > DEPTH_MAX)
         return -1;
     while ((entry = readdir(stream))) {
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+        if (file_is_dots(entry->d_name))
             continue;
         count++;
         int64_t below = entry->d_type == DT_DIR ? count_names(fd, entry->d_name, depth + 1) : 0;

@@ -7,6 +7,7 @@
 
 #include "base/memory.h"
 #include "base/scope.h"
+#include "image/members.h"
 #include "image/store.h"
 
 void store_removal_add(char ***list, size_t *count, const char *text)
@@ -24,10 +25,31 @@ static DIR *open_directory(struct image_store *store, const char *path, struct e
     return stream;
 }
 
+/* All that is here of an image for several platforms. */
+static int add_platforms(struct image_store *store, const json_t *element, struct store_set *blobs,
+                         struct error *err)
+{
+    const char *index = store_index_of_platforms(element);
+    scope_image_members struct image_members members = {0};
+    if (!*index || store_set_has(blobs, index))
+        return 0;
+    if (image_members_read(store, index, &members, err) < 0)
+        return error_wrap(err,
+                          "nothing is collected while the index of image %s is damaged "
+                          "(remove it)",
+                          *store_index_name(element) ? store_index_name(element) : index);
+    for (size_t i = 0; i < members.count; i++) {
+        store_set_add(blobs, members.items[i].digest);
+        for (size_t j = 0; j < members.items[i].blob_count; j++)
+            store_set_add(blobs, members.items[i].blobs[j].digest);
+    }
+    return 0;
+}
+
 /* What index.json holds. A manifest that can't be read holds itself: nothing that it may lead to
  * can be told from rubbish, so the collection fails. */
 static int add_index_roots(struct image_store *store, const json_t *index, struct store_set *blobs,
-                           struct store_set *layers, struct error *err)
+                           struct store_set *layers, struct store_set *platforms, struct error *err)
 {
     json_t *element;
     size_t i;
@@ -35,6 +57,8 @@ static int add_index_roots(struct image_store *store, const json_t *index, struc
     {
         scope_image struct image image = {0};
         const char *digest = store_index_digest(element);
+        if (add_platforms(store, element, platforms, err) < 0)
+            return -1;
         if (!*digest || store_set_has(blobs, digest))
             continue;
         store_set_add(blobs, digest);
@@ -62,7 +86,8 @@ static void note_deleted(struct image_removal *removal, const char *digest, int6
 }
 
 static int collect_blobs(struct image_store *store, const struct store_set *held,
-                         struct image_removal *removal, struct error *err)
+                         const struct store_set *held_too, struct image_removal *removal,
+                         struct error *err)
 {
     scope_closedir DIR *stream = open_directory(store, "blobs/sha256", err);
     struct dirent *entry;
@@ -72,7 +97,7 @@ static int collect_blobs(struct image_store *store, const struct store_set *held
         if (strlen(entry->d_name) != 64)
             continue;
         snprintf(digest, sizeof digest, "sha256:%.64s", entry->d_name);
-        if (store_set_has(held, digest) ||
+        if (store_set_has(held, digest) || store_set_has(held_too, digest) ||
             fstatat(dirfd(stream), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) < 0)
             continue;
         if (unlinkat(dirfd(stream), entry->d_name, 0) < 0)
@@ -210,8 +235,8 @@ void store_collect_rest(struct image_store *store)
 int store_collect(struct image_store *store, const json_t *index, bool partial,
                   struct image_removal *removal, struct error *err)
 {
-    struct store_set blobs = {0}, layers = {0}, names = {0};
-    int status = add_index_roots(store, index, &blobs, &layers, err);
+    struct store_set blobs = {0}, layers = {0}, platforms = {0}, names = {0};
+    int status = add_index_roots(store, index, &blobs, &layers, &platforms, err);
     if (status == 0)
         status = store_lease_roots(store, true, &blobs, &layers, err);
     if (status == 0) {
@@ -221,13 +246,14 @@ int store_collect(struct image_store *store, const json_t *index, bool partial,
     if (status == 0)
         status = collect_derived(store, &names, removal, err);
     if (status == 0)
-        status = collect_blobs(store, &blobs, removal, err);
+        status = collect_blobs(store, &blobs, &platforms, removal, err);
     if (status == 0)
         status = collect_partial(store, partial, removal, err);
     if (status == 0)
         status = collect_documents(store, err);
     json_decref(blobs.members);
     json_decref(layers.members);
+    json_decref(platforms.members);
     json_decref(names.members);
     return status;
 }

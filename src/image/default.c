@@ -12,6 +12,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/remove_tree.h"
 #include "base/scope.h"
 #include "image/compose.h"
 
@@ -242,10 +243,9 @@ static int make_image(struct image_store *store, struct image_lease *lease, int 
 static int lock_making(const struct image_store *store, struct error *err)
 {
     scope_close int fd = openat(store->fd, "blobs", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    while (fd >= 0 && flock(fd, LOCK_EX) < 0)
-        if (errno != EINTR)
-            return error_set(err, errno, "can't lock the image store");
-    return fd >= 0 ? scope_take_fd(&fd) : error_set(err, errno, "can't open the image store");
+    if (fd < 0 || file_lock(fd, LOCK_EX) < 0)
+        return error_set(err, errno, "can't lock the image store");
+    return scope_take_fd(&fd);
 }
 
 int image_make_default(struct image_store *store, struct image *image, struct error *err)
@@ -272,6 +272,6 @@ int image_make_default(struct image_store *store, struct image *image, struct er
     if (result == 0)
         result = make_image(store, lease, tree.root, status.st_mtime, image, err);
     close(tree.root);
-    store_remove_tree(store->fd, place, NULL);
+    remove_tree(store->fd, place, NULL, NULL);
     return result < 0 ? error_wrap(err, "can't make the busybox image") : 1;
 }

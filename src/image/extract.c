@@ -237,7 +237,7 @@ static int make_whiteout(struct extraction *extraction, const struct place *plac
         return extract_set_opaque(extraction, place->parent, ".", err);
     if (strncmp(place->name, WHITEOUT_META, strlen(WHITEOUT_META)) == 0)
         return 0; /* aufs' own */
-    if (!*hidden || strcmp(hidden, ".") == 0 || strcmp(hidden, "..") == 0)
+    if (!*hidden || file_is_dots(hidden))
         return error_set(err, 0, "the archive's whiteout %s hides nothing", place->path);
     if (fstatat(place->parent, hidden, &status, AT_SYMLINK_NOFOLLOW) == 0)
         return S_ISDIR(status.st_mode) ? extract_set_opaque(extraction, place->parent, hidden, err)

@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/remove_tree.h"
 #include "base/scope.h"
 #include "image/extract.h"
 #include "image/store.h"
@@ -178,7 +179,7 @@ int extract_clear_place(struct extraction *extraction, int parent, const char *n
     extraction->parent_stale = true;
     if (is_directory) {
         extraction->result->names = -1;
-        return store_remove_tree(parent, name, err);
+        return remove_tree(parent, name, NULL, err);
     }
     if (unlinkat(parent, name, 0) < 0)
         return error_set(err, errno, "can't replace %s", name);

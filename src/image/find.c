@@ -133,6 +133,7 @@ static int read_image(struct image_store *store, const json_t *index,
     size_t i;
     json_array_foreach(json_object_get(index, "manifests"), i,
                        other) if (strcmp(ids[i], image->id) == 0) take_names(image, other);
+    strcpy(image->index_digest, store_index_of_platforms(element));
     if (image->name_count)
         qsort(image->names, image->name_count, sizeof *image->names, compare_strings);
     return 0;

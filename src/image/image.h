@@ -65,6 +65,9 @@ static inline void image_store_close_scope(struct image_store **store)
 /* Where the store is, absolute; and a descriptor of it that stays the store's. */
 const char *image_store_directory(const struct image_store *store);
 int image_store_descriptor(const struct image_store *store);
+/* A file without a name on the store's file system; limit receives how much it may hold: 64 GiB,
+ * and less than is free. */
+int image_store_scratch(struct image_store *store, int64_t *limit, struct error *err);
 /* Who hears what isn't a failure, such as a device that a rootless user couldn't make. */
 void image_store_set_warnings(struct image_store *store, const struct warnings *warnings);
 
@@ -109,8 +112,9 @@ struct image_descriptor {
 struct image {
     char id[IMAGE_DIGEST_SIZE]; /* the digest of the configuration, as docker's image id */
     char manifest_digest[IMAGE_DIGEST_SIZE];
-    char media_type[128]; /* of the manifest */
-    char **names;         /* canonical, with tag, sorted; none: the image is dangling */
+    char media_type[128];                 /* of the manifest */
+    char index_digest[IMAGE_DIGEST_SIZE]; /* image/members.h: what it was loaded with, or "" */
+    char **names; /* canonical, with tag, sorted; none: the image is dangling */
     size_t name_count;
     char **digests; /* "docker.io/library/busybox@sha256:…" as pulled or pushed (RepoDigests) */
     size_t digest_count;
@@ -145,6 +149,11 @@ void image_list_release(struct image_list *list);
 /* Gives the image another name. A name that another image had goes over to this one. */
 int image_tag(struct image_store *store, const struct image *image,
               const struct reference *reference, struct error *err);
+
+/* Notes that an image without a name is one of those of an index, which is in the store. Names that
+ * are given to an image with an index_digest keep that. */
+int image_note_index(struct image_store *store, const struct image *image, const char *index_digest,
+                     struct error *err);
 
 /* Notes under which digest a registry knows the image, "repository@sha256:…" (after a push). */
 int image_note_digest(struct image_store *store, const struct image *image,

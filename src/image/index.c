@@ -208,3 +208,31 @@ void store_index_note_digest(json_t *index, const char *digest, const char *text
                             json_sprintf("%s%s%s", noted, *noted ? " " : "", text));
     }
 }
+
+const char *store_index_of_platforms(const json_t *element)
+{
+    const char *digest = annotation(element, STORE_INDEX);
+    return reference_is_digest(digest) ? digest : "";
+}
+
+void store_index_set_platforms(json_t *index, const char *digest, const char *name,
+                               const char *platforms)
+{
+    json_t *element;
+    size_t i;
+    json_array_foreach(json_object_get(index, "manifests"), i, element)
+    {
+        if (strcmp(store_index_digest(element), digest) != 0 ||
+            strcmp(store_index_name(element), name ? name : "") != 0)
+            continue;
+        json_t *annotations = json_object_get(element, "annotations");
+        if (*platforms && !annotations) {
+            annotations = json_object();
+            json_object_set_new(element, "annotations", annotations);
+        }
+        if (*platforms)
+            json_object_set_new(annotations, STORE_INDEX, json_string(platforms));
+        else
+            json_object_del(annotations, STORE_INDEX);
+    }
+}

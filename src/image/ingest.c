@@ -82,9 +82,8 @@ static int claim_file(struct image_ingest *ingest, struct error *err)
         }
         if (opened <= 0)
             return opened;
-        while (opened == 1 && flock(ingest->fd, LOCK_EX) < 0)
-            if (errno != EINTR)
-                return fail(ingest, errno, "can't lock it", err);
+        if (opened == 1 && file_lock(ingest->fd, LOCK_EX) < 0)
+            return fail(ingest, errno, "can't lock it", err);
         close(ingest->fd);
         ingest->fd = -1;
         int have =

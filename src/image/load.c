@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "base/scope.h"
 #include "image/compose.h"
+#include "image/members.h"
 
 #define IMAGES_MAX 1000
 #define CONTAINERD_NAME "io.containerd.image.name"
@@ -19,6 +20,8 @@ static int name_image(struct load *load, struct image *image, json_t *names, str
     json_t *name;
     size_t i;
     load->loaded++;
+    if (*image->index_digest && image_note_index(load->store, image, image->index_digest, err) < 0)
+        return -1;
     store_set_add(&load->used, image->manifest_digest);
     store_set_add(&load->used, image->id);
     for (i = 0; i < image->layer_count; i++)
@@ -157,8 +160,9 @@ static const char *find_name(const json_t *descriptor)
     return name && (strchr(name, '/') || strchr(name, ':')) ? name : NULL;
 }
 
+/* index: which the manifest was chosen from, or "". */
 static int load_oci_manifest(struct load *load, const char *digest, const char *media_type,
-                             json_t *names, struct error *err)
+                             const char *index, json_t *names, struct error *err)
 {
     size_t length, config_length, count;
     struct image_descriptor config, *layers;
@@ -174,21 +178,44 @@ static int load_oci_manifest(struct load *load, const char *digest, const char *
         image_add_manifest(load->store, load->lease, manifest, length, media_type, NULL, NULL,
                            &image, err) < 0)
         return -1;
+    strcpy(image.index_digest, index);
     return name_image(load, &image, names, err);
+}
+
+/* What the archive has of an image for several platforms is kept, for push. */
+static int hold_members(struct load *load, const char *index, struct error *err)
+{
+    scope_image_members struct image_members members = {0};
+    if (image_members_read(load->store, index, &members, err) < 0)
+        return -1;
+    for (size_t i = 0; i < members.count; i++) {
+        const struct image_member *member = &members.items[i];
+        if (image_blob_have(load->store, load->lease, member->digest, -1, err) < 0)
+            return -1;
+        store_set_add(&load->used, member->digest);
+        for (size_t j = 0; j < member->blob_count; j++) {
+            if (image_blob_have(load->store, load->lease, member->blobs[j].digest, -1, err) < 0)
+                return -1;
+            store_set_add(&load->used, member->blobs[j].digest);
+        }
+    }
+    return 0;
 }
 
 /* A descriptor of index.json, or of an index that it leads to. */
 static int load_oci_descriptor(struct load *load, const json_t *descriptor, json_t *names,
-                               int depth, struct error *err)
+                               const char *platforms, int depth, struct error *err)
 {
     const char *digest = json_string_value(json_object_get(descriptor, "digest"));
     const char *type = json_string_value(json_object_get(descriptor, "mediaType"));
     if (!digest || !reference_is_digest(digest))
         return error_set(err, 0, "the archive's index has an element without a digest");
     if (!type || !image_type_is_index(type))
-        return load_oci_manifest(load, digest, type, names, err);
+        return load_oci_manifest(load, digest, type, platforms, names, err);
     if (depth > 2)
         return error_set(err, 0, "the archive's indexes are nested too deep");
+    if (depth == 0 && hold_members(load, digest, err) < 0)
+        return -1;
     struct platform host;
     platform_host(&host);
     size_t length;
@@ -199,7 +226,9 @@ static int load_oci_descriptor(struct load *load, const json_t *descriptor, json
     if (!index)
         return text ? error_set(err, 0, "the archive's index isn't valid: %s", reason.text) : -1;
     json_t *chosen = platform_select(json_object_get(index, "manifests"), &host, err);
-    int status = chosen ? load_oci_descriptor(load, chosen, names, depth + 1, err) : -1;
+    int status = chosen ? load_oci_descriptor(load, chosen, names, *platforms ? platforms : digest,
+                                              depth + 1, err)
+                        : -1;
     json_decref(index);
     return status;
 }
@@ -214,7 +243,7 @@ static int load_oci(struct load *load, const json_t *index, struct error *err)
     {
         const char *name = find_name(descriptor);
         json_t *names = name ? json_pack("[s]", name) : json_array();
-        int status = load_oci_descriptor(load, descriptor, names, 0, err);
+        int status = load_oci_descriptor(load, descriptor, names, "", 0, err);
         json_decref(names);
         if (status < 0)
             return -1;
@@ -253,7 +282,6 @@ static int load_found(struct load *load, struct error *err)
     return status;
 }
 
-/* Of an archive for several platforms only one is loaded. */
 static bool has_unused_blobs(const struct load *load)
 {
     const char *path;

@@ -22,7 +22,8 @@ struct registry_pull_options {
 };
 
 struct registry_push_options {
-    bool all_tags; /* all names that the store has in the repository */
+    bool all_tags;                   /* all names that the store has in the repository */
+    const struct platform *platform; /* of an image for several only this; NULL: all of them */
     /* NONE: as the layers are, those that aren't compressed with gzip. */
     enum image_compression compression;
     const struct image_progress *progress;
@@ -56,6 +57,9 @@ struct registry_operations {
                 struct error *err);
     int (*push)(struct image_store *store, const char *name,
                 const struct registry_push_options *options, struct error *err);
+    /* As registry_fetch_file(). */
+    int (*fetch_file)(const char *url, int fd, int64_t limit, const struct image_progress *progress,
+                      struct error *err);
 };
 
 /* The host that an argument of login and logout means: without scheme and path, in lower case,
@@ -77,6 +81,11 @@ int registry_pull(struct image_store *store, const char *name,
 /* Pushes the image of that name to the registry that it names. */
 int registry_push(struct image_store *store, const char *name,
                   const struct registry_push_options *options, struct error *err);
+
+/* Fetches what a URL (http or https) names into an empty file, which is at its beginning again when
+ * this returns 0. More than limit bytes are an error. */
+int registry_fetch_file(const char *url, int fd, int64_t limit,
+                        const struct image_progress *progress, struct error *err);
 
 enum registry_policy {
     REGISTRY_POLICY_MISSING, /* pull what isn't in the store */

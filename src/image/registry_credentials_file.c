@@ -76,9 +76,8 @@ int registry_credentials_lock(const char *path, struct error *err)
     }
     if (fd < 0)
         return error_set(err, errno, "can't open %s", directory);
-    while (flock(fd, LOCK_EX) < 0)
-        if (errno != EINTR)
-            return error_set(err, errno, "can't lock %s", directory);
+    if (file_lock(fd, LOCK_EX) < 0)
+        return error_set(err, errno, "can't lock %s", directory);
     return scope_take_fd(&fd);
 }
 

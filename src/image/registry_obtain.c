@@ -23,6 +23,13 @@ int registry_push(struct image_store *store, const char *name,
     return registry ? registry->push(store, name, options, err) : -1;
 }
 
+int registry_fetch_file(const char *url, int fd, int64_t limit,
+                        const struct image_progress *progress, struct error *err)
+{
+    const struct registry_operations *registry = registry_module_load(err);
+    return registry ? registry->fetch_file(url, fd, limit, progress, err) : -1;
+}
+
 /* Under the names that a pull would give it, for short ones that aren't docker.io's. */
 static int find_candidate(struct image_store *store, const char *name, struct image *image,
                           struct error *err)

@@ -8,6 +8,7 @@
 #include "base/scope.h"
 #include "image/compose.h"
 #include "image/digest.h"
+#include "image/members.h"
 #include "image/registry_lanes.h"
 #include "image/registry_manifest.h"
 #include "image/registry_recompress.h"
@@ -24,7 +25,8 @@ struct push {
     struct registry_session *session;
     struct registry_http *http;
     const struct reference *reference;
-    const struct image *image;
+    const struct image *named;      /* what the reference means here */
+    const struct image *image;      /* it, or what of its index is pushed */
     struct image_list all;          /* for where a layer may be mounted from */
     struct image_descriptor *blobs; /* the image's layers and, last, its configuration */
     size_t count;
@@ -160,25 +162,41 @@ static int make_manifest(const struct push *push, struct registry_manifest *mani
     return 0;
 }
 
+/* Stores it at the registry, by a tag or by its digest. */
+static int put_manifest(const struct push *push, const struct registry_manifest *manifest,
+                        const char *reference, struct error *err)
+{
+    char subject[IMAGE_DIGEST_SIZE];
+    bool knows_subject = false;
+    if (registry_manifest_put(push->session, push->http, reference, manifest, &knows_subject, err) <
+        0)
+        return -1;
+    if (!registry_subject(manifest, subject) || knows_subject)
+        return 0;
+    return registry_referrers_add(push->session, push->http, subject, manifest, err);
+}
+
+/* What the registry has under the tag now. of: an image of index.json, or NULL. */
+static int note_pushed(const struct push *push, const struct registry_manifest *manifest,
+                       const struct image *of, struct error *err)
+{
+    struct reference known = *push->reference;
+    strcpy(known.digest, manifest->digest);
+    if (of && image_note_digest(push->store, of, &known, err) < 0)
+        return -1;
+    say(push->options, "%s: digest: %s size: %zu", push->reference->tag, manifest->digest,
+        manifest->length);
+    return 0;
+}
+
 static int push_manifest(const struct push *push, struct error *err)
 {
     scope_registry_manifest struct registry_manifest manifest = {0};
-    char subject[IMAGE_DIGEST_SIZE];
-    bool knows_subject = false;
     if (make_manifest(push, &manifest, err) < 0 ||
-        registry_manifest_put(push->session, push->http, push->reference->tag, &manifest,
-                              &knows_subject, err) < 0)
+        put_manifest(push, &manifest, push->reference->tag, err) < 0)
         return -1;
-    if (registry_subject(&manifest, subject) && !knows_subject &&
-        registry_referrers_add(push->session, push->http, subject, &manifest, err) < 0)
-        return -1;
-    struct reference known = *push->reference;
-    strcpy(known.digest, manifest.digest);
-    if (image_note_digest(push->store, push->image, &known, err) < 0)
-        return -1;
-    say(push->options, "%s: digest: %s size: %zu", push->reference->tag, manifest.digest,
-        manifest.length);
-    return 0;
+    bool is_named = strcmp(push->image->manifest_digest, push->named->manifest_digest) == 0;
+    return note_pushed(push, &manifest, is_named ? push->named : NULL, err);
 }
 
 /* ---- One image ---- */
@@ -245,6 +263,107 @@ static int push_image(struct push *push, struct error *err)
     return status;
 }
 
+/* ---- An image for several platforms ---- */
+
+static int push_member(struct push *push, const struct image_member *member, struct error *err)
+{
+    scope_registry_manifest struct registry_manifest manifest = {0};
+    bool is_last = strcmp(member->digest, push->named->index_digest) == 0;
+    int have = image_blob_have(push->store, push->lease, member->digest, -1, err);
+    if (have <= 0)
+        return have < 0 ? -1
+                        : error_set(err, 0, "manifest %s isn't in the store (load the image again)",
+                                    member->digest);
+    push->blobs = member->blobs;
+    push->count = member->blob_count;
+    int status = hold_blobs(push, err);
+    if (status == 0 && push->count > 0)
+        status = registry_lanes_run(push->session, push->count, push_blob, push, err);
+    push->blobs = NULL;
+    if (status < 0)
+        return -1;
+    manifest.bytes =
+        image_blob_read(push->store, member->digest, IMAGE_MANIFEST_LIMIT, &manifest.length, err);
+    if (!manifest.bytes)
+        return -1;
+    strcpy(manifest.media_type, member->media_type);
+    strcpy(manifest.digest, member->digest);
+    if (put_manifest(push, &manifest, is_last ? push->reference->tag : member->digest, err) < 0)
+        return -1;
+    return is_last ? note_pushed(push, &manifest, push->named, err) : 0;
+}
+
+/* Half of an image under its name would be worse than none. */
+static int check_members(const struct image_members *members, struct error *err)
+{
+    char missing[400] = "", text[PLATFORM_TEXT_SIZE];
+    size_t count = 0;
+    for (size_t i = 0; i < members->count; i++) {
+        const struct image_member *member = &members->items[i];
+        size_t used = strlen(missing);
+        if (member->is_here)
+            continue;
+        count++;
+        snprintf(missing + used, sizeof missing - used, "%s%s", used ? ", " : "",
+                 *member->platform.os ? platform_format(&member->platform, text) : member->digest);
+    }
+    return count == 0 ? 0
+                      : error_set(err, 0,
+                                  "of the image's index %zu of %zu manifests aren't here: %s (load "
+                                  "all of it, or push one with --platform)",
+                                  count, members->count - 1, missing);
+}
+
+static int push_platform(struct push *push, const struct image_members *members, struct error *err)
+{
+    scope_image struct image image = {0};
+    char text[PLATFORM_TEXT_SIZE];
+    const struct image_member *member = image_members_select(push->store, push->named->index_digest,
+                                                             members, push->options->platform, err);
+    if (!member)
+        return -1;
+    if (!member->is_here)
+        return error_set(err, 0, "the image for %s isn't here (load it)",
+                         platform_format(push->options->platform, text));
+    if (store_image_read_manifest(push->store, member->digest, &image, err) < 0)
+        return -1;
+    strcpy(image.media_type, member->media_type);
+    push->image = &image;
+    return push_image(push, err);
+}
+
+static int push_index(struct push *push, struct error *err)
+{
+    scope_image_members struct image_members members = {0};
+    if (image_members_read(push->store, push->named->index_digest, &members, err) < 0)
+        return -1;
+    if (push->options->platform)
+        return push_platform(push, &members, err);
+    if (push->options->compression != IMAGE_COMPRESSION_NONE)
+        return error_set(err, 0,
+                         "an image for several platforms is pushed as it is (give "
+                         "--platform, or leave out --compression-format)");
+    if (check_members(&members, err) < 0)
+        return -1;
+    for (size_t i = 0; i < members.count; i++)
+        if (push_member(push, &members.items[i], err) < 0)
+            return -1;
+    return 0;
+}
+
+/* Of one platform only, as it was pulled or made. */
+static int push_alone(struct push *push, struct error *err)
+{
+    const struct platform *wanted = push->options->platform;
+    char text[PLATFORM_TEXT_SIZE], found[PLATFORM_TEXT_SIZE];
+    if (wanted && platform_rank(wanted, &push->named->platform) == 0)
+        return error_set(err, 0, "the image is for %s, not for %s",
+                         platform_format(&push->named->platform, found),
+                         platform_format(wanted, text));
+    push->image = push->named;
+    return push_image(push, err);
+}
+
 /* The image that the store has under the reference. */
 static int push_reference(struct push *push, const struct reference *reference, struct error *err)
 {
@@ -255,9 +374,9 @@ static int push_reference(struct push *push, const struct reference *reference, 
         return found < 0 ? -1
                          : error_set(err, 0, "no such image: %s (see 'hull images')",
                                      reference_format_familiar(reference, name));
-    push->image = &image;
+    push->named = &image;
     push->reference = reference;
-    int status = push_image(push, err);
+    int status = *image.index_digest ? push_index(push, err) : push_alone(push, err);
     return status < 0 ? error_wrap(err, "%s", reference_format(reference, name)) : 0;
 }
 

@@ -10,14 +10,18 @@
 #include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/remove_tree.h"
 #include "base/scope.h"
 
 #define LAYOUT "{\"imageLayoutVersion\": \"1.0.0\"}\n"
 #define RESERVE_SIZE (128 << 10)
+#define FREE_MAX (256ll << 20)     /* what we leave free of the disk, at most */
+#define SCRATCH_LIMIT (64ll << 30) /* of one archive */
 #define EMPTY_INDEX "{\"schemaVersion\": 2, \"manifests\": []}\n"
 
 static const char *const directories[] = {"blobs",      "blobs/sha256", "ingest", "layers",
@@ -60,9 +64,8 @@ int store_lock(struct image_store *store, enum store_lock kind, struct error *er
     scope_close int fd = openat(store->fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return error_set(err, errno, "image store %s: can't open its lock", store->directory);
-    while (flock(fd, kind == STORE_LOCK_SHARED ? LOCK_SH : LOCK_EX) < 0)
-        if (errno != EINTR)
-            return error_set(err, errno, "image store %s: can't lock it", store->directory);
+    if (file_lock(fd, kind == STORE_LOCK_SHARED ? LOCK_SH : LOCK_EX) < 0)
+        return error_set(err, errno, "image store %s: can't lock it", store->directory);
     return scope_take_fd(&fd);
 }
 
@@ -120,7 +123,7 @@ int store_hold_trash(struct image_store *store)
 {
     int fd = openat(store->fd, "unpack", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd >= 0)
-        flock(fd, LOCK_SH);
+        file_lock(fd, LOCK_SH);
     return fd;
 }
 
@@ -149,7 +152,7 @@ int store_empty_trash(struct image_store *store, struct error *err)
             if (store_lease_is_alive(store, name))
                 continue;
         }
-        if (store_remove_tree(fd, entry->d_name, err) < 0)
+        if (remove_tree(fd, entry->d_name, NULL, err) < 0)
             return -1;
     }
     return 0;
@@ -324,4 +327,30 @@ void image_progress_update(const struct image_progress *progress, const char *it
 {
     if (progress && item)
         progress->update(progress, item, phase, done, total);
+}
+
+int64_t store_room(const struct image_store *store)
+{
+    struct statvfs status;
+    if (fstatvfs(store->fd, &status) < 0)
+        return INT64_MAX;
+    int64_t size = (int64_t)status.f_blocks * (int64_t)status.f_frsize;
+    int64_t free_bytes = (int64_t)status.f_bavail * (int64_t)status.f_frsize;
+    int64_t left = size / 20 < FREE_MAX ? size / 20 : FREE_MAX;
+    return free_bytes > left ? free_bytes - left : 1;
+}
+
+int image_store_scratch(struct image_store *store, int64_t *limit, struct error *err)
+{
+    int64_t room = store_room(store);
+    *limit = room < SCRATCH_LIMIT ? room : SCRATCH_LIMIT;
+    int fd = openat(store->fd, "unpack", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd < 0 && errno == EOPNOTSUPP) {
+        scope_free char *name = memory_format("unpack/file.scratch.%d", (int)getpid());
+        fd = openat(store->fd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        if (fd >= 0)
+            unlinkat(store->fd, name, 0);
+    }
+    return fd < 0 ? error_set(err, errno, "image store %s: can't make a file", store->directory)
+                  : fd;
 }

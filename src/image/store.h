@@ -10,6 +10,7 @@
 
 #define STORE_REF_NAME "org.opencontainers.image.ref.name"
 #define STORE_DIGESTS "org.hull.image.digests" /* annotation: repository@digest, with blanks */
+#define STORE_INDEX "org.hull.image.index"     /* annotation: of which index it is a manifest */
 #define STORE_LAYER_NAME_SIZE 25               /* 24 digits of the chain id, and the NUL */
 #define STORE_SMALL_LIMIT (16u << 20)          /* index.json and the store's own documents */
 
@@ -52,8 +53,8 @@ int store_hold_trash(struct image_store *store);
 bool store_trash_is_held(struct image_store *store);
 /* Removes what is in unpack/ and belongs to no live lease. */
 int store_empty_trash(struct image_store *store, struct error *err);
-/* Removes a directory tree or file; a missing one is borne. */
-int store_remove_tree(int directory, const char *name, struct error *err);
+/* How many bytes may be written: what is free on the file system, less a reserve. At least 1. */
+int64_t store_room(const struct image_store *store);
 /* Writes everything to the disk (syncfs). */
 int store_synchronise(struct image_store *store, struct error *err);
 
@@ -75,6 +76,12 @@ void store_index_drop(json_t *index, const char *digest);
 void store_index_note_digest(json_t *index, const char *digest, const char *text);
 /* Takes it off every element; whether one had it. */
 bool store_index_forget_digest(json_t *index, const char *text);
+/* The index (of an image for several platforms) that the manifest came with under that name; "" if
+ * it came alone. */
+const char *store_index_of_platforms(const json_t *element);
+/* Sets it for the element of the manifest and the name (NULL: without one). */
+void store_index_set_platforms(json_t *index, const char *digest, const char *name,
+                               const char *platforms);
 
 /* Reads an image from its element of the index, names and digests of all elements with the same
  * id included. */

@@ -9,9 +9,9 @@
 #include <sched.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 
 #include "base/memory.h"
+#include "base/remove_tree.h"
 #include "base/scope.h"
 #include "image/archive.h"
 #include "image/decompress.h"
@@ -20,7 +20,6 @@
 #define PIECES 8
 #define PIECE_SIZE (256u << 10)
 #define BYTES_DEFAULT (64ll << 30)
-#define RESERVE_MAX (256ll << 20) /* what unpacking leaves free of the disk, at most */
 
 struct image_unpack {
     struct image_store *store;
@@ -259,16 +258,10 @@ int image_unpack_blob(struct image_unpack *unpack, const char *digest, struct er
 
 static void choose_limits(struct image_unpack *unpack, const struct image_limits *limits)
 {
-    struct statvfs status;
     unpack->limits = limits ? *limits : (struct image_limits){0};
     if (!unpack->limits.bytes)
         unpack->limits.bytes = BYTES_DEFAULT;
-    if (fstatvfs(unpack->store->fd, &status) < 0)
-        return;
-    int64_t size = (int64_t)status.f_blocks * (int64_t)status.f_frsize;
-    int64_t free_bytes = (int64_t)status.f_bavail * (int64_t)status.f_frsize;
-    int64_t reserve = size / 20 < RESERVE_MAX ? size / 20 : RESERVE_MAX;
-    int64_t most = free_bytes > reserve ? free_bytes - reserve : 1;
+    int64_t most = store_room(unpack->store);
     if (most < unpack->limits.bytes)
         unpack->limits.bytes = most;
 }
@@ -435,7 +428,7 @@ static int place_layer(struct image_unpack *unpack, const char (*parents)[IMAGE_
         placed = store_layer_place(unpack->store, unpack->place, unpack->chain_id, unpack->diff_id,
                                    &unpack->result, err);
     }
-    return placed == 1 ? store_remove_tree(unpack->store->fd, unpack->place, err) : placed;
+    return placed == 1 ? remove_tree(unpack->store->fd, unpack->place, NULL, err) : placed;
 }
 
 int image_unpack_commit(struct image_unpack *unpack, const char (*parents)[IMAGE_DIGEST_SIZE],
@@ -475,7 +468,7 @@ void image_unpack_abort(struct image_unpack *unpack)
     error_set(&err, 0, "given up");
     stop(unpack, &err);
     wait_for_threads(unpack);
-    if (store_remove_tree(unpack->store->fd, unpack->place, &err) < 0)
+    if (remove_tree(unpack->store->fd, unpack->place, NULL, &err) < 0)
         store_warn(unpack->store, "layer %.19s: %s", unpack->diff_id, err.text);
     free_unpack(unpack);
 }

@@ -37,6 +37,7 @@ static void finish(struct child *child, int status)
 {
     struct driver_call *call = loop_owner(child, struct driver_call, child);
     struct error err;
+    call->was_killed = WIFSIGNALED(status);
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
         call->done(call, NULL);
         return;
@@ -76,6 +77,7 @@ void driver_start(struct driver_call *call, const char *const *arguments, const 
         argv[count++] = *arguments++;
     argv[count] = NULL;
     call->child.ended = finish;
+    call->was_killed = false;
     struct child_setup setup = {
         .streams = {streams[0], streams[1], streams[2]}, .mount_namespace = -1, .kept = call->lock};
     if (*arguments)

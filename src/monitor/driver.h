@@ -17,6 +17,7 @@ struct driver_call {
     void (*done)(struct driver_call *call, const struct error *err); /* err NULL: it succeeded */
 
     struct child child;
+    bool was_killed; /* by a signal: set before done() is called */
 };
 
 /* Calls the runtime with a verb and its arguments, which end with NULL. done() follows in any case,

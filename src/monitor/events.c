@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/scope.h"
 #include "monitor/document.h"
 #include "monitor/monitor.h"
@@ -18,7 +19,7 @@
 static void rotate(int fd, const char *path)
 {
     struct stat ours, named;
-    if (flock(fd, LOCK_EX) < 0)
+    if (file_lock(fd, LOCK_EX) < 0)
         return;
     if (fstat(fd, &ours) == 0 && stat(path, &named) == 0 && ours.st_ino == named.st_ino) {
         scope_free char *old = memory_format("%s.1", path);

@@ -98,6 +98,7 @@ void lifecycle_create(struct supervisor *supervisor)
     size_t count = 0;
     supervisor->phase = PHASE_CREATING;
     supervisor->init_ended = supervisor->has_begun = supervisor->deleted = false;
+    supervisor->deletions = 0;
     supervisor->failed = supervisor->begins_again = supervisor->killed = false;
     supervisor->status.pid = 0;
     if (streams_open(&supervisor->streams, &err) < 0) {

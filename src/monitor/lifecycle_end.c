@@ -15,6 +15,8 @@
 #include "monitor/overlay.h"
 #include "monitor/supervisor.h"
 
+#define DELETIONS_MAX 3
+
 /* ---- the final end ---- */
 
 static void leave(struct supervisor *supervisor)
@@ -157,9 +159,16 @@ static void give_up_draining(struct loop_timer *timer)
     lifecycle_drained(supervisor);
 }
 
+static void remove_container(struct supervisor *supervisor);
+
 static void deleted(struct driver_call *call, const struct error *err)
 {
     struct supervisor *supervisor = loop_owner(call, struct supervisor, call);
+    /* Somebody's doing, or for want of memory: no reason to leave anything. */
+    if (err && call->was_killed && supervisor->deletions < DELETIONS_MAX) {
+        remove_container(supervisor);
+        return;
+    }
     if (err) {
         supervisor->status.state = MONITOR_DEAD;
         if (!supervisor->failed)
@@ -177,16 +186,22 @@ static void deleted(struct driver_call *call, const struct error *err)
     }
 }
 
-static void delete (struct supervisor *supervisor)
+static void remove_container(struct supervisor *supervisor)
 {
     const char *const arguments[] = {"delete", "--force", supervisor->config.id, NULL};
+    supervisor->deletions++;
+    supervisor->call.done = deleted;
+    driver_start(&supervisor->call, arguments, (const int[]){-1, -1, -1});
+}
+
+static void delete (struct supervisor *supervisor)
+{
     supervisor->phase = PHASE_ENDING;
     loop_timer_cancel(&supervisor->loop, &supervisor->timer);
     health_probe_end(&supervisor->probe);
     /* What it wrote last is taken whether clients keep up or not: they get it later. */
     streams_hold(&supervisor->streams, false);
-    supervisor->call.done = deleted;
-    driver_start(&supervisor->call, arguments, (const int[]){-1, -1, -1});
+    remove_container(supervisor);
 }
 
 void lifecycle_end(struct supervisor *supervisor)

@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/loop.h"
 #include "base/scope.h"
 #include "monitor/document.h"
@@ -161,7 +162,7 @@ int monitor_forget(const char *run_directory, struct error *err)
     if (!directory)
         return errno == ENOENT ? 0 : error_set(err, errno, "can't open %s", run_directory);
     for (struct dirent *entry; (entry = readdir(directory));) {
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+        if (file_is_dots(entry->d_name))
             continue;
         if (unlinkat(dirfd(directory), entry->d_name, 0) < 0 && errno != ENOENT)
             return error_set(err, errno, "can't remove %s/%s", run_directory, entry->d_name);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/file.h"
 #include "base/process.h"
@@ -129,6 +130,22 @@ static bool has_ended(const struct monitor_status *status)
     return status->state == MONITOR_EXITED || status->state == MONITOR_DEAD;
 }
 
+/* Nobody saw the end: it was before the machine came up, and not before the start. */
+static void note_reboot(struct monitor_status *status)
+{
+    struct timespec now, since_boot;
+    clock_gettime(CLOCK_REALTIME, &now);
+    clock_gettime(CLOCK_BOOTTIME, &since_boot);
+    struct timespec boot = {.tv_sec = now.tv_sec - since_boot.tv_sec};
+    document_format_time(status->finished_at, &boot);
+    if (strcmp(status->finished_at, status->started_at) < 0)
+        strcpy(status->finished_at, status->started_at);
+    status->rebooted = true;
+    status->state = MONITOR_EXITED;
+    status->exit_code = REBOOT_EXIT_CODE;
+    status->pid = 0;
+}
+
 /* ROOT's file, which is all that is left after a reboot, or where no monitor ever ran. */
 static int read_persistent(const char *directory, struct monitor_status *status, struct error *err)
 {
@@ -141,10 +158,7 @@ static int read_persistent(const char *directory, struct monitor_status *status,
         status->monitor_lost = true; /* somebody has removed the run directory */
         return 1;
     }
-    status->rebooted = true;
-    status->state = MONITOR_EXITED;
-    status->exit_code = REBOOT_EXIT_CODE;
-    status->pid = 0;
+    note_reboot(status);
     return 1;
 }
 

@@ -58,6 +58,7 @@ struct supervisor {
     int init_status;   /* of wait(2) */
     bool has_begun;    /* this run's program was started */
     bool deleted;      /* this run's container is removed */
+    int deletions;     /* how often that was tried */
     bool shuts_down;   /* we were asked to end, the machine goes down: no restart now */
     bool begins_again; /* a restart was asked for: it begins again at once */
     bool failed;       /* it couldn't be created or begun: status.error, status.exit_code */

@@ -45,6 +45,28 @@ static void check_ready(struct networks *networks, const struct container_record
              container->id);
 }
 
+/* What is wrong with one is looked at again for two seconds: it may be about to end, and being
+ * detached step by step. */
+static int check_ready_again(struct networks *networks, const char *id, json_t *findings,
+                             struct error *err)
+{
+    for (int i = 0;; i++) {
+        scope_container_record struct container_record container;
+        int found = container_record_load(networks, id, &container, err);
+        if (found <= 0 || container.state != CONTAINER_READY)
+            return found < 0 ? -1 : 0;
+        json_t *wrong = json_array();
+        check_ready(networks, &container, wrong);
+        bool is_done = json_array_size(wrong) == 0 || i == 200;
+        if (is_done)
+            json_array_extend(findings, wrong);
+        json_decref(wrong);
+        if (is_done)
+            return 0;
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+    }
+}
+
 static int check_container(struct networks *networks, const char *id,
                            bool (*lives)(void *context, const char *container_id), void *context,
                            json_t *findings, struct error *err)
@@ -60,7 +82,7 @@ static int check_container(struct networks *networks, const char *id,
     else if (container.state == CONTAINER_READY && !lives(context, id))
         find(findings, "container %.12s has %s, and doesn't run", id, "a network");
     else if (container.state == CONTAINER_READY)
-        check_ready(networks, &container, findings);
+        return check_ready_again(networks, id, findings, err);
     return 0;
 }
 

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
+#include "base/file.h"
 #include "base/quantity.h"
 #include "base/scope.h"
 #include "network/network_internal.h"
@@ -103,8 +104,7 @@ static bool read_boolean(const char *text, bool *value)
 static bool read_interface(const char *text, struct network_record *record)
 {
     size_t length = strlen(text);
-    if (length == 0 || length >= IF_NAMESIZE || strpbrk(text, "/ \t\n:\"%") ||
-        strcmp(text, ".") == 0 || strcmp(text, "..") == 0)
+    if (length == 0 || length >= IF_NAMESIZE || strpbrk(text, "/ \t\n:\"%") || file_is_dots(text))
         return false;
     for (size_t i = 0; i < length; i++)
         if ((unsigned char)text[i] <= ' ' || (unsigned char)text[i] > '~')

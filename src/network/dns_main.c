@@ -127,11 +127,15 @@ static int bind_inside(int type)
     return scope_take_fd(&fd);
 }
 
+/* 1: it is no namespace, but the file that one was, or is going to be, pinned to. */
 static int open_container(struct supervisor *supervisor, const char *id, int namespace,
                           struct error *err)
 {
     if (setns(namespace, CLONE_NEWNET) < 0)
-        return error_set(err, errno, "can't enter the network namespace of container %.12s", id);
+        return errno == EINVAL
+                   ? 1
+                   : error_set(err, errno, "can't enter the network namespace of container %.12s",
+                               id);
     scope_close int udp = bind_inside(SOCK_DGRAM);
     scope_close int tcp = bind_inside(SOCK_STREAM);
     int code = errno;
@@ -164,13 +168,13 @@ static int open_if_new(struct supervisor *supervisor, const char *id, struct err
         openat(supervisor->directory, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     struct opened *opened = find_opened(supervisor, id);
     opened->listed = true;
-    /* It may be gone again: its detach will tell. */
+    /* It may be gone again, or not be there yet: its detach or attach will tell. */
     if (namespace < 0 || fstat(namespace, &status) < 0 || status.st_ino == opened->namespace)
         return 0;
-    if (open_container(supervisor, id, namespace, err) < 0)
-        return -1;
-    opened->namespace = status.st_ino;
-    return 0;
+    int result = open_container(supervisor, id, namespace, err);
+    if (result == 0)
+        opened->namespace = status.st_ino;
+    return result < 0 ? -1 : 0;
 }
 
 static void forget_unlisted(struct supervisor *supervisor)

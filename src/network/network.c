@@ -191,10 +191,7 @@ static int lock_file(const struct networks *networks, const char *name, struct e
     if (network_make_directories(networks, err) < 0)
         return -1;
     scope_close int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    int result = -1;
-    while (fd >= 0 && (result = flock(fd, LOCK_EX)) < 0 && errno == EINTR)
-        ;
-    if (result < 0)
+    if (fd < 0 || file_lock(fd, LOCK_EX) < 0)
         return error_set(err, errno, "can't lock %s", path);
     return scope_take_fd(&fd);
 }

@@ -3,6 +3,7 @@
 #include <sys/personality.h>
 #include <sys/stat.h>
 
+#include "base/file.h"
 #include "oci/config_sections.h"
 
 /* user_namespaces(7), "Defining user and group ID mappings". */
@@ -213,8 +214,7 @@ static int parse_personality(const struct config_node *node, struct config_linux
 static int check_schemata(const struct config_node *rdt, const struct config_intel_rdt *result)
 {
     const char *closid = result->closid;
-    if (closid && (strcmp(closid, ".") == 0 || strcmp(closid, "..") == 0 ||
-                   (strchr(closid, '/') && strcmp(closid, "/") != 0)))
+    if (closid && (file_is_dots(closid) || (strchr(closid, '/') && strcmp(closid, "/") != 0)))
         return config_fail_member(rdt, "closID", "%s is not a directory's name",
                                   config_quote(closid).text);
     if (result->l3_cache_schema && strchr(result->l3_cache_schema, '\n'))

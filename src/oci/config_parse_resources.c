@@ -1,6 +1,7 @@
 /* config-linux.md "Control groups": linux.resources, and what `update` takes. */
 #include <string.h>
 
+#include "base/file.h"
 #include "oci/config_sections.h"
 
 #define LOWEST_BLOCK_WEIGHT 10
@@ -20,7 +21,7 @@ static const char *const throttle_names[CONFIG_THROTTLE_KINDS] = {
 /* A name that becomes a file, or a word of a line, in cgroupfs. */
 static bool is_single_word(const char *name)
 {
-    return *name && !strpbrk(name, " \t\n/") && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+    return *name && !strpbrk(name, " \t\n/") && !file_is_dots(name);
 }
 
 /* ---- devices ---- */

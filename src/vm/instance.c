@@ -43,9 +43,11 @@ void instance_initialize(struct instance *instance, const struct vm_options *opt
 
 static void close_files(struct instance *instance)
 {
-    scope_close int serial = scope_take_fd(&instance->serial_output);
-    scope_close int kernel = scope_take_fd(&instance->kernel);
-    scope_close int initrd = scope_take_fd(&instance->initrd);
+    int *const files[] = {&instance->serial_output, &instance->kernel, &instance->initrd};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        scope_close_fd(files[i]);
+        *files[i] = -1;
+    }
 }
 
 void instance_close(struct instance *instance)
@@ -97,12 +99,28 @@ static void change_cpuid(const void *context, struct cpuid *cpuid)
         const struct cpuid_modifier *modifier = &settings->cpuid[i];
         struct cpuid_leaf *leaf = cpuid_find(cpuid, modifier->leaf, modifier->subleaf);
         if (!leaf)
-            continue; /* checked by instance_start() */
+            continue; /* a leaf that this machine hasn't: nothing to mask */
         leaf->eax = masked(leaf->eax, &modifier->eax);
         leaf->ebx = masked(leaf->ebx, &modifier->ebx);
         leaf->ecx = masked(leaf->ecx, &modifier->ecx);
         leaf->edx = masked(leaf->edx, &modifier->edx);
     }
+}
+
+static int change_msrs(const void *context, struct vcpu *vcpu, struct error *err)
+{
+    const struct cpu_settings *settings = context;
+    const struct engine_operations *engine = vcpu->engine->operations;
+    for (size_t i = 0; i < settings->msr_count; i++) {
+        const struct register_mask *mask = &settings->msrs[i].value;
+        struct vcpu_msr msr = {.index = settings->msrs[i].address};
+        if (engine->get_msr(vcpu, &msr, err) < 0)
+            return -1;
+        msr.value = (msr.value & ~mask->filter) | (mask->bits & mask->filter);
+        if (engine->set_msr(vcpu, &msr, err) < 0)
+            return -1;
+    }
+    return 0;
 }
 
 /* What Firecracker calls the root device is named on the command line. */
@@ -157,6 +175,7 @@ static int build(struct instance *instance, const struct vm_settings *settings, 
         .serial_output = settings->serial.output_path ? instance->serial_output : STDOUT_FILENO,
         .serial_input = settings->serial.output_path ? -1 : serial_input(),
         .change_cpuid = settings->cpu.given ? change_cpuid : NULL,
+        .change_msrs = settings->cpu.given ? change_msrs : NULL,
         .context = &settings->cpu};
     scope_free char *arguments = command_line(settings);
     instance->started = now_microseconds();

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "base/memory.h"
@@ -49,7 +50,12 @@ static void on_power(struct power_listener *listener, enum power_event event)
 {
     struct machine *machine =
         (struct machine *)((char *)listener - offsetof(struct machine, power));
-    machine_stop(machine, event == POWER_OFF ? MACHINE_POWERED_OFF : MACHINE_RESET);
+    if (event == POWER_PANIC && !machine->has_panicked)
+        vm_log(VM_LOG_ERROR, "machine", "the guest's kernel panicked");
+    if (event == POWER_PANIC)
+        machine->has_panicked = true;
+    else
+        machine_stop(machine, event == POWER_OFF ? MACHINE_POWERED_OFF : MACHINE_RESET);
 }
 
 static uint64_t read_boot_timer(void *device, uint64_t offset, unsigned size)
@@ -132,11 +138,22 @@ static int add_board_devices(struct machine *machine, struct error *err)
         bus_add(ports, LAYOUT_I8042, 5, &i8042_bus_operations, machine->i8042, err) < 0 ||
         bus_add(ports, LAYOUT_RTC, 2, &rtc_bus_operations, machine->rtc, err) < 0 ||
         bus_add(ports, LAYOUT_POWER, 2, &power_bus_operations, &machine->power, err) < 0 ||
+        bus_add(ports, LAYOUT_PVPANIC, 1, &pvpanic_bus_operations, &machine->power, err) < 0 ||
         bus_add(ports, LAYOUT_BOOT_TIMER, 1, &boot_timer_operations, machine, err) < 0)
         return -1;
     if (machine->options.has_pci)
         machine->pci = pci_bus_create(ports, &machine->registers, err);
     return machine->options.has_pci && !machine->pci ? -1 : 0;
+}
+
+/* What firmware leaves behind and a kernel relies on: fast string instructions, and memory that is
+ * cached where no range says otherwise (Intel SDM 3A, 11.11.2.1). A processor may have neither. */
+static void set_boot_msrs(struct vcpu *vcpu)
+{
+    static const struct vcpu_msr msrs[] = {{0x1a0 /* IA32_MISC_ENABLE */, 1},
+                                           {0x2ff /* IA32_MTRR_DEF_TYPE */, 0x806}};
+    for (unsigned i = 0; i < sizeof msrs / sizeof *msrs; i++)
+        vcpu->engine->operations->set_msr(vcpu, &msrs[i], NULL);
 }
 
 static int create_vcpus(struct machine *machine, struct error *err)
@@ -156,6 +173,10 @@ static int create_vcpus(struct machine *machine, struct error *err)
             return -1;
         machine->vcpus[machine->vcpu_count++] =
             (struct machine_vcpu){.machine = machine, .vcpu = vcpu};
+        set_boot_msrs(vcpu);
+        if (machine->options.change_msrs &&
+            machine->options.change_msrs(machine->options.context, vcpu, err) < 0)
+            return -1;
     }
     return 0;
 }
@@ -243,12 +264,29 @@ static uint64_t write_tables(struct machine *machine, struct error *err)
         .virtio = virtio,
         .virtio_count = machine->pci ? 0 : machine->device_count,
         .has_pci = machine->pci,
+        .has_pvpanic = true,
+        .has_generation = true,
+        .generation = LAYOUT_GENERATION,
         .hotplug_address = machine->hotplug_address,
         .hotplug_size = machine->hotplug_size,
         .low_ram = memory < LAYOUT_LOW_END ? memory : LAYOUT_LOW_END,
         .high_ram = memory < LAYOUT_LOW_END ? 0 : memory - LAYOUT_LOW_END,
     };
     return acpi_write(&board, &machine->memory, err);
+}
+
+static void renew_generation(struct machine *machine)
+{
+    uint8_t id[16];
+    if (getrandom(id, sizeof id, 0) == sizeof id)
+        guest_memory_write(&machine->memory, LAYOUT_GENERATION, id, sizeof id);
+}
+
+void machine_renew_generation(struct machine *machine)
+{
+    renew_generation(machine);
+    interrupts_set_line(machine->engine->interrupts, LAYOUT_IRQ_EVENTS, true);
+    interrupts_set_line(machine->engine->interrupts, LAYOUT_IRQ_EVENTS, false);
 }
 
 int machine_boot(struct machine *machine, int kernel, const char *kernel_name, int initrd,
@@ -271,6 +309,7 @@ int machine_boot(struct machine *machine, int kernel, const char *kernel_name, i
     if (boot_load_kernel(&boot, &machine->memory, kernel, kernel_name, err) < 0 ||
         (initrd >= 0 && boot_load_initrd(&boot, &machine->memory, initrd, initrd_name, err) < 0))
         return -1;
+    renew_generation(machine);
     uint64_t rsdp = write_tables(machine, err);
     if (!rsdp || boot_prepare(&boot, &machine->memory, command_line, ranges, count, rsdp,
                               &registers, err) < 0)

@@ -31,8 +31,9 @@ struct machine_options {
     uint64_t memory; /* bytes; a multiple of 2 MiB */
     bool shared_memory, huge_pages, smt;
     int serial_output, serial_input; /* or -1 */
-    /* Changes what the guest's processors say they are; may be NULL. */
+    /* Change what the guest's processors say they are, and their registers; may be NULL. */
     void (*change_cpuid)(const void *context, struct cpuid *cpuid);
+    int (*change_msrs)(const void *context, struct vcpu *vcpu, struct error *err);
     const void *context;
     bool has_pci; /* devices are on a PCI bus, instead of virtio-mmio */
 };
@@ -67,6 +68,7 @@ struct machine {
     struct serial *serial;
     struct i8042 *i8042;
     struct rtc *rtc;
+    bool has_panicked; /* the guest's kernel said so */
     struct {
         struct virtio_device *device;
         struct virtio_mmio *mmio; /* one of the two */
@@ -97,6 +99,9 @@ int machine_add(struct machine *machine, struct virtio_device *device, struct er
 /* Loads a kernel and, if initrd isn't -1, an initrd; then the first processor is ready to start. */
 int machine_boot(struct machine *machine, int kernel, const char *kernel_name, int initrd,
                  const char *initrd_name, const char *command_line, struct error *err);
+/* Tells the guest that it is another one from now on (a copy, or what was restored): what it has of
+ * random numbers and identities is to be made anew. */
+void machine_renew_generation(struct machine *machine);
 int machine_start(struct machine *machine, struct error *err);
 /* Stops all processors between two instructions, and lets them go on. */
 int machine_pause(struct machine *machine, struct error *err);

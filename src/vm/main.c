@@ -22,7 +22,7 @@ enum exit_code {
     EXIT_FINE = 0,   /* the guest powered off or reset the machine, or was asked to end */
     EXIT_BROKEN = 1, /* the engine couldn't go on, or the monitor couldn't start */
     EXIT_CALL = CONFINE_EXIT_CODE, /* a thread made a system call that it mustn't */
-    EXIT_CRASHED = 149,            /* the guest's processor did: a triple fault */
+    EXIT_CRASHED = 149, /* the guest's kernel panicked, or its processor had a triple fault */
     EXIT_SETTINGS = 152,
     EXIT_COMMAND_LINE = 153,
 };
@@ -147,6 +147,10 @@ static int exit_code(const struct monitor *monitor)
     const struct machine *machine = &monitor->instance.machine;
     if (!monitor->instance.is_open || machine->state != MACHINE_ENDED)
         return EXIT_FINE;
+    if (machine->has_panicked) {
+        fprintf(stderr, "hull-vmm: the guest's kernel panicked (its console says why)\n");
+        return EXIT_CRASHED;
+    }
     switch (machine->end) {
     case MACHINE_CRASHED:
         fprintf(stderr, "hull-vmm: the guest's processor shut down (a triple fault)\n");

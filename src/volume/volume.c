@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/memory.h"
 #include "base/remove_tree.h"
 #include "base/scope.h"
@@ -213,10 +214,7 @@ int volume_lock(int directory, const char *name, struct error *err)
 {
     scope_close int lock =
         openat(directory, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    int result = -1;
-    while (lock >= 0 && (result = flock(lock, LOCK_EX)) < 0 && errno == EINTR)
-        ;
-    if (lock < 0 || result < 0)
+    if (lock < 0 || file_lock(lock, LOCK_EX) < 0)
         return error_set(err, errno, "volume '%s': can't lock it", name);
     return scope_take_fd(&lock);
 }

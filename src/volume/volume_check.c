@@ -6,6 +6,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/memory.h"
 #include "base/remove_tree.h"
 #include "base/scope.h"
@@ -132,7 +133,7 @@ static int check_entry(struct volume_store *store, int root, const char *name, b
                        json_t *findings, struct error *err)
 {
     scope_close int lock = -1;
-    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+    if (file_is_dots(name))
         return 0;
     int recorded = volume_is_recorded(store, name, err);
     if (recorded != 0)

@@ -11,6 +11,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/memory.h"
 #include "base/scope.h"
 #include "volume/volume_internal.h"
@@ -217,11 +218,6 @@ static DIR *open_again(int directory)
     return copy < 0 ? NULL : fdopendir(copy);
 }
 
-static bool is_dots(const char *name)
-{
-    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
-}
-
 static int copy_directory(struct copier *copier, int from, int to, const char *path, int depth)
 {
     if (depth > DEPTH_MAX)
@@ -231,7 +227,8 @@ static int copy_directory(struct copier *copier, int from, int to, const char *p
         return fail(copier, "read the directory", path);
     struct dirent *entry;
     while ((entry = readdir(directory)))
-        if (!is_dots(entry->d_name) && copy_entry(copier, from, to, entry->d_name, path, depth) < 0)
+        if (!file_is_dots(entry->d_name) &&
+            copy_entry(copier, from, to, entry->d_name, path, depth) < 0)
             return -1;
     return 0;
 }

@@ -12,14 +12,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/remove_tree.h"
 #include "base/scope.h"
 #include "volume/volume_internal.h"
-
-static bool is_dots(const char *name)
-{
-    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
-}
 
 /* 1: yes, 0: no, -1 */
 static int is_empty(int directory, const char *name, struct error *err)
@@ -31,7 +27,7 @@ static int is_empty(int directory, const char *name, struct error *err)
     scope_take_fd(&fd);
     struct dirent *entry;
     while ((entry = readdir(stream)))
-        if (!is_dots(entry->d_name))
+        if (!file_is_dots(entry->d_name))
             return 0;
     return 1;
 }
@@ -66,7 +62,7 @@ static int move_ready(int directory, int source, struct error *err)
     struct dirent *entry;
     while ((entry = readdir(stream)))
         /* What a container that doesn't want the image's files has made meanwhile stays. */
-        if (!is_dots(entry->d_name) &&
+        if (!file_is_dots(entry->d_name) &&
             renameat2(ready, entry->d_name, data, entry->d_name, RENAME_NOREPLACE) < 0 &&
             errno != EEXIST)
             return error_set(err, errno, "can't move %s into the volume", entry->d_name);

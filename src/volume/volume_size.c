@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/memory.h"
 #include "base/scope.h"
 #include "volume/volume_internal.h"
@@ -115,8 +116,7 @@ static int pop(struct walk *walk)
 static int count_entry(struct walk *walk, const char *name, dev_t device)
 {
     struct stat status;
-    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
-        fstatat(dirfd(walk->stream), name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+    if (file_is_dots(name) || fstatat(dirfd(walk->stream), name, &status, AT_SYMLINK_NOFOLLOW) < 0)
         return 0; /* gone meanwhile */
     if (S_ISREG(status.st_mode) && !is_counted(walk, &status))
         walk->bytes += status.st_size;

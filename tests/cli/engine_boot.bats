@@ -54,6 +54,9 @@ lose_power() {
     contains 'always exited' "$output"
     equals 255 "$(hull inspect --format '{{.State.ExitCode}}' no)"
     equals 4 "$(hull inspect --format '{{.State.ExitCode}}' done)"
+    # It ended when it had begun, at the earliest; and some time ago, for who reads that.
+    [[ "$(hull inspect --format '{{.State.FinishedAt}}' no)" > "$(hull inspect --format '{{.State.StartedAt}}' no | cut -c1-19)" ]]
+    [[ "$(hull ps --all --filter name=no --format '{{.Status}}')" =~ ^Exited\ \(255\)\ .+\ ago$ ]]
 
     hull system start
     local name

@@ -57,12 +57,26 @@ id_of() { sql "SELECT id FROM engine_container WHERE name = '$1'"; }
     touch "$run_root/containers/$other/config.json"
     finds "$other belongs to no container"
     repaired
+    touch "$run_root/oci/$other.container"
+    finds "oci/$other.container belongs to no container"
+    repaired
     mkdir -p "$root/containers/.$other" "$root/containers/.skeleton.1234/etc"
     finds ".$other is half made"
     finds '.skeleton.1234 is half made'
     repaired
     [ -d "$root/containers/skeleton" ]
     nothing_left
+}
+
+@test "what a start has made that was killed before there was a monitor" {
+    hull create --name begun --ipc shareable busybox true
+    local place
+    place=$run_root/containers/$(id_of begun)
+    mkdir -p "$place/shm"
+    mount -t tmpfs hull-test "$place/shm"
+    finds "container begun doesn't run, and has a /dev/shm"
+    repaired
+    [ ! -e "$place/shm" ]
 }
 
 @test "a row without its directory is found, and rm removes it with all that goes by its id" {
@@ -189,4 +203,64 @@ hold_half() {
     is_state half running
     checked
     hull rm -f half
+}
+
+# hull beside a hull-oci that is killed when it is to remove a container, as often as the file `kills`
+# has lines.
+use_mortal_runtime() {
+    local build=$BATS_TEST_TMPDIR/build
+    mkdir -p "$build/src/cli" "$build/src/monitor" "$build/src/oci/verb" "$build/src/network"
+    cp "$HULL" "$build/src/cli/"
+    cp "$HULL_BUILD/src/monitor/hull-monitor" "$build/src/monitor/"
+    find "$HULL_BUILD/src/network" -maxdepth 1 -type f -executable -exec cp {} "$build/src/network/" \;
+    cat >"$build/src/oci/verb/hull-oci" <<END
+#!/bin/sh
+case " \$* " in
+*" delete "*)
+    if [ -s "$BATS_TEST_TMPDIR/kills" ]; then
+        sed -i 1d "$BATS_TEST_TMPDIR/kills"
+        kill -KILL \$\$
+    fi
+    ;;
+esac
+exec "$HULL_BUILD/src/oci/verb/hull-oci" "\$@"
+END
+    chmod +x "$build/src/oci/verb/hull-oci"
+    HULL=$build/src/cli/hull
+}
+kill_deletions() { seq "$1" >"$BATS_TEST_TMPDIR/kills"; }
+
+@test "a runtime that is killed while it removes a container" {
+    use_mortal_runtime
+    # Once is nothing that anybody would see.
+    kill_deletions 1
+    run_hull run --rm busybox sh -c 'exit 7'
+    equals '7 ' "$status $stderr"
+    checked
+    kill_deletions 2
+    hull run -d --name always --restart always busybox sh -c 'echo x >>/starts; sleep 0.2'
+    wait_until 10 eval '[ "$(state always restartCount)" -ge 2 ]'
+    hull rm -f always
+    checked
+    # Until the monitor gives up: then its cleaning up does it, or the next start.
+    kill_deletions 3
+    run_hull run --rm busybox true
+    checked
+    nothing_left
+    kill_deletions 4
+    run_hull run --name left busybox true
+    finds 'hull-oci knows it'
+    repaired
+    kill_deletions 8
+    hull start -a left || true
+    echo -n >"$BATS_TEST_TMPDIR/kills"
+    hull start -a left
+    checked
+    # … or a repair.
+    kill_deletions 1000
+    run_hull run --rm --name gone busybox true
+    wait_until 10 eval '! hull container ls -q | grep -q .'
+    echo -n >"$BATS_TEST_TMPDIR/kills"
+    repaired
+    nothing_left || hull rm left
 }

@@ -77,3 +77,47 @@ all_succeeded() {
     equals 50 "$(cat out-* | grep -c '^1$')"
     hull system check
 }
+
+# Debian's registry in the test's own network, with an image of three layers: start_registry; its log
+# of requests is `requests`.
+start_registry() {
+    local layer
+    cat >registry.yml <<END
+version: 0.1
+log: {level: info, accesslog: {disabled: false}}
+storage: {filesystem: {rootdirectory: $BATS_TEST_TMPDIR/registry}}
+http: {addr: '127.0.0.1:5000', secret: test}
+END
+    nsenter --net="/run/netns/$net" docker-registry serve registry.yml >>requests 2>&1 3>&- &
+    started+=($!)
+    wait_until 20 nsenter --net="/run/netns/$net" curl -s -o /dev/null http://127.0.0.1:5000/v2/
+    hull run --name made busybox true
+    for layer in 1 2; do
+        head -c 3000000 /dev/urandom >layer
+        hull cp -q layer "made:/layer-$layer"
+        hull commit made "made:$layer"
+        hull rm made
+        hull create --name made "made:$layer"
+    done
+    hull rm made
+    hull tag made:2 127.0.0.1:5000/made
+    hull push -q 127.0.0.1:5000/made
+    hull rmi -f $(hull images -q --no-trunc | sort -u)
+    equals '' "$(hull images -q)"
+    hull image prune --all --force
+}
+
+@test "fifty of an image that isn't there: one pulls it, each layer comes once" {
+    command -v docker-registry >/dev/null || skip "no docker-registry"
+    start_registry
+    : >requests
+    fifty run --rm 127.0.0.1:5000/made sh -c 'cat /layer-1 /layer-2 | wc -c'
+    all_succeeded
+    equals 50 "$(cat out-* | grep -cx 6000000)"
+    grep -o 'GET /v2/made/blobs/sha256:[0-9a-f]*' requests | sort | uniq -c >downloads
+    cat downloads
+    # Three layers and the configuration.
+    equals '4 1' "$(wc -l <downloads) $(awk '{print $1}' downloads | sort -u)"
+    hull system check
+    nothing_left
+}

@@ -272,3 +272,42 @@ copy() { hull cp -q "$@"; }
     umount small
     mkdir -p "$root"
 }
+
+@test "a running container with a user namespace of its own: cp both ways, export; owners are the image's" {
+    start_web --userns private -v data:/data --tmpfs /tmp
+    mkdir -p d/sub
+    echo f >d/file
+    chown 12:34 d/file
+    chmod 4751 d/file
+    copy -a d web:/
+    equals '12 34 -rwsr-x--x' "$(inside 'ls -ln /d/file' | awk '{print $3, $4, $1}')"
+    # Its root's, without -a; and into what is mounted on its root.
+    copy d web:/data/new
+    copy d/file web:/tmp
+    equals '0 0 0 0' "$(inside 'ls -ln /data/new/file /tmp/file' | awk '{print $3, $4}' | tr '\n' ' ' | sed 's/ $//')"
+    equals 0:0 "$(stat -c %u:%g "$root/volumes/data/_data/new/file")"
+    inside 'mkdir -p /made/sub; echo m >/made/sub/m; chown -R 5:6 /made; chmod 700 /made; echo t >/tmp/t'
+    equals '5/6 5/6 5/6' "$(hull cp web:/made - | tar --numeric-owner -tvf - | awk '{print $2}' | tr '\n' ' ' | sed 's/ $//')"
+    copy -a web:/made .
+    equals '5:6 m' "$(stat -c %u:%g made/sub/m) $(cat made/sub/m)"
+    copy web:/tmp/t .
+    equals t "$(cat t)"
+    tar -c --owner=7 --group=8 -C d file | hull cp -a - web:/made
+    equals '7 8' "$(inside 'ls -ln /made/file' | awk '{print $3, $4}')"
+    hull export web | tar --numeric-owner -tvf - >list
+    equals '12/34 0/0 5/6' "$(echo $(grep -E ' (d/file|etc/passwd|made/sub/m)$' list | awk '{print $2}'))"
+    # Errors come back from where they happen.
+    run_hull cp web:/nothing .
+    refused 1 "can't find web:/nothing"
+    run_hull cp d web:/proc/sys
+    equals 1 "$status"
+    # It can't be led out, and stopped it is the same.
+    inside 'ln -s /made/sub /lead; ln -s ../../../../../../../../etc /up'
+    copy d/file web:/lead/x
+    equals f "$(inside 'cat /made/sub/x')"
+    copy d/file web:/up/y
+    equals f "$(inside 'cat /etc/y')"
+    hull stop -t 0 web
+    copy -a d web:/made
+    equals '12/34' "$(hull cp web:/made/d/file - | tar --numeric-owner -tvf - | awk '{print $2}')"
+}

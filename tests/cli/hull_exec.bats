@@ -103,6 +103,18 @@ is_running() { hull top web -e -o pid,args | grep -qF "$1"; }
     run on_terminal --wait ready --type 'ab' exec -it --detach-keys a,b web sh -c 'echo ready; sleep 99'
     equals 0 "$status"
     is_running 'sleep 99'
+    # Its end is told as that of others.
+    end_program 'sleep 99'
+    wait_until 10 has_died 143
+    run on_terminal --wait ready --type '\x10\x11' exec -it web sh -c 'trap "" HUP; stty size; echo ready; i=0; while [ $i -lt 10 ]; do i=$((i+1)); echo x; sleep 0.1; done; exit 6'
+    equals 0 "$status"
+    wait_until 10 has_died 6
+    # Of a hull that is killed the terminal hangs up.
+    on_terminal --wait ready exec -it web sh -c 'echo ready; exec sleep 98' >seen 2>&1 3>&- &
+    started+=($!)
+    wait_until 10 is_running 'sleep 98'
+    kill -KILL "$(pgrep -o -f -- "^$HULL.*$run_root exec -it web sh -c echo ready; exec sleep 98")"
+    wait_until 10 eval '! is_running "sleep 98"'
     run_hull exec --detach-keys nonsense -t web true
     refused 1 "invalid detach keys 'nonsense'"
 }
@@ -117,6 +129,38 @@ is_running() { hull top web -e -o pid,args | grep -qF "$1"; }
     is_running 'sleep 78'
     run_hull exec -d web no-such-program
     refused 127 no-such-program
+    run_hull exec -d nobody true
+    refused 1 'no such container: nobody'
+    # Nothing of the caller's is kept open.
+    equals done "$(hull exec -d web sleep 79 && echo done)"
+}
+
+deaths() {
+    hull events --since 1h --until 0s --filter event=exec_die \
+        --format '{{.Actor.Attributes.name}} {{.Actor.Attributes.exitCode}} {{.Actor.Attributes.color}}'
+}
+have_died() { [ "$(deaths | wc -l)" = "$1" ]; }
+end_program() { hull top web -e -o pid,args | awk -v what="$1" 'index($0, what) {print $1}' | xargs kill; }
+has_died() { deaths | grep -q "^web $1 "; }
+
+@test "exec -d: an event tells the exit status, when it comes and however" {
+    start_web --label color=red
+    hull exec -d web sh -c 'exit 7'
+    wait_until 10 have_died 1
+    equals 'web 7 red' "$(deaths)"
+    # With a terminal, and something left behind that writes to it.
+    hull exec -d -t web sh -c 'trap "" HUP; (while sleep 0.1; do echo x; done) & tty >/tty; exit 8'
+    wait_until 10 have_died 2
+    contains /dev/pts/ "$(hull exec web cat /tty)"
+    # By a signal to who keeps it, and by the container's end.
+    hull exec -d web sh -c 'trap "exit 9" TERM; echo ready >/ready; while :; do sleep 0.1; done'
+    wait_until 10 hull exec web test -e /ready
+    kill -TERM "$(pgrep -f -- "^$HULL.*$run_root exec -d web sh -c trap .exit 9")"
+    wait_until 10 has_died 9
+    [[ "$(deaths)" == *'web 9 red'* ]]
+    hull exec -d web sleep 80
+    hull kill web
+    wait_until 10 has_died 137
 }
 
 @test "a signal to hull exec reaches the program; one that is killed leaves nothing that the next doesn't clean" {

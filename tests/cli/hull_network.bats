@@ -106,3 +106,14 @@ field() { hull inspect --format "$2" "$1"; } # CONTAINER TEMPLATE
     hull run --rm --network container:owner busybox cat /etc/hosts | diff hosts -
     equals 1 "$(hull run --rm --network none busybox ip -o link | wc -l)"
 }
+
+@test "a container whose namespace is just being taken away keeps no other from starting" {
+    hull network create web
+    hull run -d --name one --network web busybox sleep 1000
+    hull run -d --name two --network web busybox sleep 1000
+    # Between the two steps of that: its pin is a plain file.
+    umount "$run_root/network/ns/$(sqlite3 "$root/hull.db" "SELECT id FROM engine_container WHERE name = 'one'")"
+    hull run --rm --network web busybox nslookup two
+    hull rm -f one two
+    hull system check
+}

@@ -226,3 +226,92 @@ made_large() {
     [ "$status" = 0 ]
     lacks "PUT .*sha256-" "$log"
 }
+
+# several NAME: the registry's image of that name, an index of amd64's and arm64's and what isn't for any
+several() {
+    local name=$1 platform digest manifests=() list=$BATS_TEST_TMPDIR/list
+    root=$BATS_TEST_TMPDIR/maker
+    for platform in amd64 arm64; do
+        echo "$platform" >"$BATS_TEST_TMPDIR/text"
+        tar -C "$BATS_TEST_TMPDIR" -c text | gzip | (inside "$hull_program" --root "$root" import --platform "linux/$platform" - "$name:$platform") >/dev/null
+        hull push --quiet "$name:$platform"
+        digest=$(hull image inspect --format '{{.Descriptor.digest}}' "$name:$platform")
+        manifests+=("{\"mediaType\": \"application/vnd.oci.image.manifest.v1+json\", \"digest\": \"$digest\",
+            \"size\": $(stat -c %s "$root/images/blobs/sha256/${digest#sha256:}"),
+            \"platform\": {\"os\": \"linux\", \"architecture\": \"$platform\"}}")
+    done
+    (IFS=, && echo "{\"schemaVersion\": 2, \"mediaType\": \"application/vnd.oci.image.index.v1+json\", \"manifests\": [${manifests[*]}]}") >"$list"
+    (inside curl -sf -X PUT -H "Content-Type: application/vnd.oci.image.index.v1+json" --data-binary "@$list" \
+        "http://${name%%/*}/v2/${name#*/}/manifests/all")
+    root=$BATS_TEST_TMPDIR/root
+}
+
+@test "an image for several platforms that was loaded is pushed with all of them" {
+    local index name=127.0.0.1:5000/several other=127.0.0.1:5000/elsewhere
+    several "$name"
+    index=sha256:$(sha256sum <"$BATS_TEST_TMPDIR/list" | cut -d ' ' -f 1)
+    (inside skopeo copy --quiet --all --preserve-digests --src-tls-verify=false "docker://$name:all" "oci-archive:$BATS_TEST_TMPDIR/all.tar")
+    (inside "$hull_program" --root "$root" load -i "$BATS_TEST_TMPDIR/all.tar")
+    check_store
+    id=$(hull images -q --no-trunc)
+    hull tag "$id" "$other:1"
+    # Whatever is collected or has another name: all of it is kept as long as one name has it.
+    hull tag "$other:1" "$other:2"
+    hull rmi "$other:1"
+    hull image prune --force
+    check_store
+    run hull push "$other:2"
+    echo "$output"
+    [ "$status" = 0 ]
+    [[ ${lines[-1]} == "2: digest: $index size: $(stat -c %s "$BATS_TEST_TMPDIR/list")" ]]
+    [ "$(hull image inspect --format '{{.RepoDigests}}' "$other:2")" = "[$other@$index]" ]
+    (inside skopeo copy --quiet --all --preserve-digests --src-tls-verify=false "docker://$other:2" "oci:$BATS_TEST_TMPDIR/back")
+    [ "$(jq -r '.manifests[0].digest' "$BATS_TEST_TMPDIR/back/index.json")" = "$index" ]
+    root=$BATS_TEST_TMPDIR/puller
+    hull pull --quiet --platform linux/arm64 "$other:2"
+    [ "$(cat "$(layers_of "$other:2")/text")" = arm64 ]
+    root=$BATS_TEST_TMPDIR/root
+    # One of them, under a tag of its own; compressed anew only then.
+    run hull push --compression-format zstd "$other:2"
+    [ "$status" = 1 ]
+    [[ $output == *"pushed as it is (give --platform"* ]]
+    hull tag "$other:2" "$other:arm"
+    hull push --platform arm64 --compression-format zstd "$other:arm"
+    (inside skopeo inspect --tls-verify=false --raw "docker://$other:arm") >"$BATS_TEST_TMPDIR/raw"
+    [[ $(jq -r '.layers[0].mediaType' "$BATS_TEST_TMPDIR/raw") == *zstd ]]
+    [ "$( (inside skopeo inspect --tls-verify=false --config "docker://$other:arm") | jq -r .architecture)" = arm64 ]
+    run hull push --platform s390x "$other:2"
+    [ "$status" = 1 ]
+    [[ $output == *"not there for linux/s390x (it is for: linux/amd64, linux/arm64)"* ]]
+    check_store
+    # The last name's end is everything's.
+    hull rmi "$other:2" "$other:arm"
+    [ -z "$(ls "$root/images/blobs/sha256")" ]
+    check_store
+}
+
+@test "half of an image for several platforms isn't pushed for the whole" {
+    local name=127.0.0.1:5000/half digest
+    several "$name"
+    (inside skopeo copy --quiet --all --preserve-digests --src-tls-verify=false "docker://$name:all" "oci:$BATS_TEST_TMPDIR/layout:$name:mine")
+    digest=$(jq -r '.manifests[] | select(.platform.architecture == "arm64") | .digest' "$BATS_TEST_TMPDIR/list")
+    rm "$BATS_TEST_TMPDIR/layout/blobs/sha256/${digest#sha256:}"
+    tar -C "$BATS_TEST_TMPDIR/layout" -c . | (inside "$hull_program" --root "$root" load)
+    check_store
+    run hull push "$name:mine"
+    echo "$output"
+    [ "$status" = 1 ]
+    [[ ${lines[-1]} == *"1 of 2 manifests aren't here: linux/arm64 (load all of it, or push one with --platform)" ]]
+    (inside curl -s -o /dev/null -w '%{http_code}\n' "http://127.0.0.1:5000/v2/half/manifests/mine") | grep -q 404
+    run hull push --platform arm64 "$name:mine"
+    [ "$status" = 1 ]
+    [[ $output == *"the image for linux/arm64 isn't here"* ]]
+    hull push --quiet --platform amd64 "$name:mine"
+    # Of an image of one platform no other can be pushed.
+    run hull push --platform arm64 "$name:amd64"
+    [ "$status" = 1 ]
+    root=$BATS_TEST_TMPDIR/maker
+    run hull push --platform arm64 "$name:amd64"
+    [ "$status" = 1 ]
+    [[ $output == *"the image is for linux/amd64, not for linux/arm64"* ]]
+}

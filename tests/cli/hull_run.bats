@@ -220,4 +220,10 @@ load hull
             equals 'out err 0' "$output $stderr $status"
         done
     done
+    hull run -d --network none --name mapped --userns private busybox sleep 1000
+    for user in 0 1000; do
+        run_hull exec -u "$user" mapped sh -c 'echo out >/dev/stdout; echo err >/dev/stderr'
+        equals 'out err 0' "$output $stderr $status"
+        equals in "$(echo in | hull exec -i -u "$user" mapped sh -c 'cat /dev/stdin')"
+    done
 }

@@ -285,3 +285,40 @@ END
     equals "$id" "$(field multi:1 '{{.Descriptor.digest}}')"
     is_sound # without the index, and what else of the archive isn't needed
 }
+
+@test "an index that leads to too much, or too deep, is refused, and leaves nothing" {
+    make_two_layers x:1 >made.tar
+    copy docker-archive:made.tar oci:one:x
+    local image host type=application/vnd.oci.image.index.v1+json depth digest
+    host=$(dpkg --print-architecture)
+    image=$(jq -c --arg a "$host" '.manifests[0] | {mediaType, size, digest, platform: {os: "linux", architecture: $a}}' one/index.json)
+    # enter FILE: it as the archive's only index
+    enter() {
+        digest=$(sha256sum <"$1" | cut -c1-64)
+        cp "$1" "one/blobs/sha256/$digest"
+        jq -nc --arg d "sha256:$digest" --argjson s "$(stat -c %s "$1")" --arg t $type --arg a "$host" \
+            '{mediaType: $t, size: $s, digest: $d, platform: {os: "linux", architecture: $a}}' >descriptor
+        jq -nc --slurpfile d descriptor '{schemaVersion: 2, manifests: $d}' >one/index.json
+    }
+    jq -nc --argjson i "$image" '{schemaVersion: 2, manifests: ([$i] + [range(1001) | {mediaType: $i.mediaType, size: 3,
+        digest: "sha256:\(. + 1000 | tostring | . * 16)"}])}' >many
+    enter many
+    run bash -c "tar --create --directory one . | '$HULL' --root '$root' load"
+    failed_with 1 'more than 1000 manifests'
+    jq -nc --argjson i "$image" '{schemaVersion: 2, manifests: [$i]}' >deep
+    for depth in 1 2 3; do
+        enter deep
+        jq -nc --slurpfile d descriptor '{schemaVersion: 2, manifests: $d}' >deeper
+        mv deeper deep
+        if [ "$depth" = 2 ]; then
+            run bash -c "tar --create --directory one . | '$HULL' --root '$root' load"
+            succeeded
+            hull rmi "$(hull images -q)"
+        fi
+    done
+    enter deep
+    run bash -c "tar --create --directory one . | '$HULL' --root '$root' load"
+    failed_with 1 'nested too deep'
+    equals '' "$(hull images -q)"
+    is_sound
+}

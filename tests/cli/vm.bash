@@ -7,7 +7,7 @@ load "$(dirname "${BASH_SOURCE[0]}")/helpers"
 
 : "${VMM:=/usr/local/bin/hull-vmm}"
 modules='virtio_mmio virtio_pci virtio_blk virtio_net virtio_rng virtio_balloon virtio_console
-vmw_vsock_virtio_transport ext4'
+vmw_vsock_virtio_transport ext4 pvpanic-mmio virtio_pmem nd_pmem virtio_mem virtiofs'
 
 setup_file() {
     modprobe kvm_amd

@@ -143,6 +143,50 @@ END
     done
 }
 
+@test "a share, persistent memory, memory that is plugged in, and a socket to the host" {
+    mkdir -p share
+    echo 'from the host' >share/file
+    truncate -s 4M pmem
+    commands <<'END'
+mount -t virtiofs share /mnt && cat /mnt/file && echo 'from the guest' >/mnt/answer
+umount /mnt
+printf 'kept' | dd of=/dev/pmem0 conv=notrunc,fsync 2>/dev/null
+echo online_movable >/sys/devices/system/memory/auto_online_blocks
+before=$(sed -n 's/MemTotal: *\([0-9]*\) .*/\1/p' /proc/meminfo)
+echo "guest waits"
+i=0
+while [ $i -lt 100 ] && [ $(sed -n 's/MemTotal: *\([0-9]*\) .*/\1/p' /proc/meminfo) -lt $((before + 200000)) ]; do
+    sleep 0.2
+    i=$((i + 1))
+done
+echo "plugged $((($(sed -n 's/MemTotal: *\([0-9]*\) .*/\1/p' /proc/meminfo) - before) / 1024))"
+END
+    configuration '.filesystems = [{id: "share", path_on_host: "share", tag: "share"}]
+        | .pmem = [{id: "kept", path_on_host: "pmem"}]
+        | ."memory-hotplug" = {total_size_mib: 512, block_size_mib: 2, slot_size_mib: 128}'
+    "$VMM" --api-sock api.sock --config-file config --enable-pci </dev/null >console 2>&1 3>&- &
+    monitor=$!
+    wait_until 90 grep -q 'guest waits' console || { cat console && false; }
+    api PATCH /hotplug/memory '{"requested_size_mib": 256}'
+    wait_until 60 grep -q plugged console
+    wait "$monitor"
+    monitor=''
+    cat console
+    contains 'from the host' "$(cat console)"
+    equals 'from the guest' "$(cat share/answer)"
+    equals kept "$(head -c 4 pmem)"
+    contains 'plugged 256' "$(cat console)"
+}
+
+@test "a guest whose kernel panics ends with that said" {
+    commands <<<'echo c >/proc/sysrq-trigger'
+    configuration
+    vmm
+    echo "$output"
+    equals 149 "$status"
+    contains "hull-vmm: the guest's kernel panicked" "$output"
+}
+
 @test "what can't be booted is refused in one line" {
     commands </dev/null
     printf '%s' x >nothing

@@ -10,6 +10,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/remove_tree.h"
 #include "base/scope.h"
 #include "image/archive.h"
 #include "image/store.h"
@@ -36,7 +37,7 @@ static void promise_broken(int line)
 static void remove_place(void)
 {
     image_store_close(place.store);
-    store_remove_tree(AT_FDCWD, place.path, NULL);
+    remove_tree(AT_FDCWD, place.path, NULL, NULL);
 }
 
 static void make_place(void)
@@ -91,7 +92,7 @@ static void extract(const char *bytes, size_t size, bool layer)
     promise(result.entries <= 301 && result.bytes <= (2 << 20));
     archive_extract_result_release(&result);
     check_place();
-    promise(store_remove_tree(place.fd, "root", &err) == 0);
+    promise(remove_tree(place.fd, "root", NULL, &err) == 0);
 }
 
 static const char *const names[] = {

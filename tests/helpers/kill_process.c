@@ -1,10 +1,11 @@
 /* Kills a process that lives too shortly for a shell to find it:
  *
- *     kill_process MILLISECONDS DELAY PART...
+ *     kill_process PID MILLISECONDS DELAY PART...
  *
- * Looks for as long as MILLISECONDS say for a process whose command line, its words joined by
- * spaces, contains every PART; DELAY microseconds after it has found the first, kills it with
- * SIGKILL. Prints its pid. Fails if there was none. */
+ * Looks for as long as process PID is there, and MILLISECONDS longer, for a process whose command
+ * line, its words joined by spaces, contains every PART; DELAY microseconds after it has found the
+ * first, kills it with SIGKILL. Prints its pid. Fails if there was none, or if it had ended by
+ * then. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -47,6 +48,20 @@ static pid_t find_process(char *const *parts)
     return found;
 }
 
+/* A process that has ended can be killed too, until somebody waits for it. */
+static bool has_ended(pid_t pid)
+{
+    char path[64], line[512];
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    FILE *file = fopen(path, "re");
+    size_t count = file ? fread(line, 1, sizeof line - 1, file) : 0;
+    if (file)
+        fclose(file);
+    line[count] = '\0';
+    const char *state = strrchr(line, ')');
+    return !state || !state[1] || strchr("ZX", state[2]);
+}
+
 static long long now(void)
 {
     struct timespec time;
@@ -56,15 +71,18 @@ static long long now(void)
 
 int main(int argc, char **argv)
 {
-    if (argc < 4)
+    if (argc < 5)
         return 2;
-    long long end = now() + atoi(argv[1]);
+    long long end = now() + atoi(argv[2]);
     pid_t pid;
-    while ((pid = find_process(argv + 3)) == 0)
+    while ((pid = find_process(argv + 4)) == 0) {
+        if (!has_ended(atoi(argv[1])))
+            end = now() + atoi(argv[2]);
         if (now() > end)
             return 1;
-    usleep((unsigned int)atoi(argv[2]));
-    if (kill(pid, SIGKILL) < 0)
+    }
+    usleep((unsigned int)atoi(argv[3]));
+    if (has_ended(pid) || kill(pid, SIGKILL) < 0)
         return 1;
     printf("%d\n", pid);
     return 0;

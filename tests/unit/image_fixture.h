@@ -18,6 +18,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/remove_tree.h"
 #include "base/scope.h"
 #include "image/archive.h"
 #include "image/store.h"
@@ -65,7 +66,7 @@ static inline int fixture_remove(void **state)
     archive_extract_result_release(&fixture.result);
     close(fixture.root);
     close(fixture.fd);
-    return store_remove_tree(AT_FDCWD, fixture.directory, NULL);
+    return remove_tree(AT_FDCWD, fixture.directory, NULL, NULL);
 }
 
 /* The store opens again as by another process. */

@@ -4,6 +4,8 @@
 
 #include <sys/xattr.h>
 
+#include "base/remove_tree.h"
+
 #define STRANGER "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
 static void report(const char *fault, void *context)
@@ -33,7 +35,7 @@ static void layers_are_unpacked_when_they_are_missing(void **state)
     assert_string_equal(whole, layers.directories[0]);
     assert_int_equal(access(path, R_OK), 0);
     scope_free char *relative = memory_format("images/layers/%s", layers.names[0]);
-    assert_int_equal(store_remove_tree(fixture.fd, relative, &fixture.err), 0);
+    assert_int_equal(remove_tree(fixture.fd, relative, NULL, &fixture.err), 0);
     image_layers_release(&layers);
     assert_int_equal(image_layers(fixture.store, &image, &layers, &fixture.err), 0);
     assert_int_equal(access(path, R_OK), 0);

@@ -1,5 +1,6 @@
 /* image/ingest, image/blob, image/lease, image/collect: what goes into the store, and what keeps it
  * there. */
+#include "base/remove_tree.h"
 #include "image/sha256.h"
 #include "image_fixture.h"
 
@@ -501,9 +502,9 @@ static void trees_deeper_than_any_path_are_removed(void **state)
         assert_true((fd = next) >= 0);
     }
     close(fd);
-    assert_int_equal(store_remove_tree(fixture.root, "d", &fixture.err), 0);
+    assert_int_equal(remove_tree(fixture.root, "d", NULL, &fixture.err), 0);
     assert_false(fixture_exists("d"));
-    assert_int_equal(store_remove_tree(fixture.root, "d", &fixture.err), 0);
+    assert_int_equal(remove_tree(fixture.root, "d", NULL, &fixture.err), 0);
 }
 
 int main(void)

@@ -15,6 +15,7 @@
 #define LAYOUT_COMMAND_LINE 0x20000
 #define LAYOUT_COMMAND_LINE_SIZE 0x10000 /* with its NUL */
 #define LAYOUT_LOW_RAM_END 0x9fc00       /* then as on a PC: data of the BIOS, the VGA, ROMs */
+#define LAYOUT_GENERATION 0xdf000        /* the 16 bytes of the VM generation id */
 #define LAYOUT_ACPI 0xe0000
 #define LAYOUT_ACPI_END 0x100000
 #define LAYOUT_HIGH_RAM 0x100000

@@ -64,6 +64,12 @@ struct cpuid {
     struct cpuid_leaf leaves[CPUID_LEAVES_MAX];
 };
 
+/* A model-specific register. */
+struct vcpu_msr {
+    uint32_t index;
+    uint64_t value;
+};
+
 enum vcpu_exit {
     VCPU_INTERRUPTED, /* by vcpu_kick(), or it had nothing to do */
     VCPU_HALTED,      /* waits for an interrupt; only where the interrupt controllers are not the
@@ -113,6 +119,9 @@ struct engine_operations {
     int (*get_registers)(struct vcpu *vcpu, struct vcpu_registers *registers, struct error *err);
     int (*set_registers)(struct vcpu *vcpu, const struct vcpu_registers *registers,
                          struct error *err);
+    /* Each: -1 with the error that names a register which the engine doesn't have or refuses. */
+    int (*get_msr)(struct vcpu *vcpu, struct vcpu_msr *msr, struct error *err);
+    int (*set_msr)(struct vcpu *vcpu, const struct vcpu_msr *msr, struct error *err);
     int (*set_debug)(struct vcpu *vcpu, const struct vcpu_debug *debug, struct error *err);
     /* The guest's physical address of a linear one, or false. */
     bool (*translate)(struct vcpu *vcpu, uint64_t linear, uint64_t *physical);

@@ -18,3 +18,22 @@ static void write_port(void *device, uint64_t offset, unsigned size, uint64_t va
 }
 
 const struct bus_operations power_bus_operations = {read_port, write_port};
+
+#define PANICKED 1 /* and what a guest may do about it is its own business */
+#define CRASH_LOADED 2
+
+static uint64_t read_panic(void *device, uint64_t offset, unsigned size)
+{
+    (void)device, (void)offset, (void)size;
+    return PANICKED | CRASH_LOADED; /* the events that are understood */
+}
+
+static void write_panic(void *device, uint64_t offset, unsigned size, uint64_t value)
+{
+    struct power_listener *listener = device;
+    (void)offset, (void)size;
+    if (value & (PANICKED | CRASH_LOADED))
+        listener->happened(listener, POWER_PANIC);
+}
+
+const struct bus_operations pvpanic_bus_operations = {read_panic, write_panic};

@@ -6,14 +6,15 @@
 #include "vm/board/bus.h"
 #include "vm/board/interrupts.h"
 
-enum power_event { POWER_OFF, POWER_RESET };
+enum power_event { POWER_OFF, POWER_RESET, POWER_PANIC };
 /* Called under the board's lock, on the thread of the processor that asked. */
 struct power_listener {
     void (*happened)(struct power_listener *listener, enum power_event event);
 };
 
 /* The device of these operations is the struct power_listener. */
-extern const struct bus_operations power_bus_operations; /* two ports */
+extern const struct bus_operations power_bus_operations;   /* two ports */
+extern const struct bus_operations pvpanic_bus_operations; /* one port */
 
 struct i8042;
 struct i8042 *i8042_create(struct interrupts *interrupts, unsigned line,

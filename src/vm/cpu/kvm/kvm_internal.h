@@ -32,6 +32,9 @@ int kvm_call(int fd, unsigned long request, void *argument, const char *name, st
 int kvm_get_registers(struct vcpu *vcpu, struct vcpu_registers *registers, struct error *err);
 int kvm_set_registers(struct vcpu *vcpu, const struct vcpu_registers *registers, struct error *err);
 
+int kvm_get_msr(struct vcpu *vcpu, struct vcpu_msr *msr, struct error *err);
+int kvm_set_msr(struct vcpu *vcpu, const struct vcpu_msr *msr, struct error *err);
+
 struct vcpu *kvm_create_vcpu(struct engine *engine, unsigned index, const struct cpuid *cpuid,
                              struct error *err);
 void kvm_close_vcpu(struct vcpu *vcpu);

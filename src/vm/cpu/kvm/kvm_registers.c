@@ -130,3 +130,29 @@ int kvm_set_registers(struct vcpu *vcpu, const struct vcpu_registers *registers,
         return -1;
     return 0;
 }
+
+/* A list of one register: KVM tells how many it did. */
+union one_msr {
+    struct kvm_msrs list;
+    uint8_t room[sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)];
+};
+
+int kvm_get_msr(struct vcpu *vcpu, struct vcpu_msr *msr, struct error *err)
+{
+    union one_msr one = {.list.nmsrs = 1};
+    one.list.entries[0].index = msr->index;
+    if (kvm_call(fd_of(vcpu), KVM_GET_MSRS, &one, "reading a register", err) != 1)
+        return error_set(err, 0, "KVM has no model-specific register %#x", msr->index);
+    msr->value = one.list.entries[0].data;
+    return 0;
+}
+
+int kvm_set_msr(struct vcpu *vcpu, const struct vcpu_msr *msr, struct error *err)
+{
+    union one_msr one = {.list.nmsrs = 1};
+    one.list.entries[0] = (struct kvm_msr_entry){.index = msr->index, .data = msr->value};
+    if (kvm_call(fd_of(vcpu), KVM_SET_MSRS, &one, "writing a register", err) != 1)
+        return error_set(err, 0, "KVM refuses %#llx in model-specific register %#x",
+                         (unsigned long long)msr->value, msr->index);
+    return 0;
+}
