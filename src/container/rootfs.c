@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/openat2.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -407,8 +408,21 @@ static int unmount_revealing(const struct rootfs *rootfs, struct error *err)
     return 0;
 }
 
+/* In a chroot the root that pivot_root(2) changes is the chroot's, somewhere in the mount
+ * namespace, whose own root would stay the host's: and there whoever joins the namespace later
+ * would be. Joining the namespace that one is in leaves the chroot. Kernels before 5.8 can't; there
+ * it stays so. */
+static void leave_chroot(void)
+{
+    scope_close int self = (int)syscall(SYS_pidfd_open, getpid(), 0);
+    if (self >= 0)
+        setns(self, CLONE_NEWNS);
+}
+
 int rootfs_enter(struct rootfs *rootfs, bool no_pivot, struct error *err)
 {
+    if (!no_pivot)
+        leave_chroot();
     if (fchdir(rootfs->root) < 0)
         return error_set(err, errno, "can't enter the root file system");
     if (no_pivot) {

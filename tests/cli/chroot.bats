@@ -1,5 +1,5 @@
-# The static hull-oci in a chroot, whose root is a directory of a file system, not a mount point:
-# there the first process can't set up its mount namespace, and says so.
+# The static hull-oci in a chroot. Where its root is a directory of a file system, not a mount point,
+# the first process can't set up its mount namespace, and says so.
 
 load container
 
@@ -34,4 +34,26 @@ in_chroot() {
     equals "hull-oci: run: '$id': $message" "$output"
     [ "$status" -eq 1 ]
     [ "$(ls new/state)" = "" ]
+}
+
+@test "in a chroot that is a mount, exec joins the container, and not the host" {
+    jq '.process.args = ["sleep", "1000"] | .process.terminal = false' new/bundle/config.json >config
+    mv config new/bundle/config.json
+    cat >inside <<'END'
+set -e
+/hull-oci --root /state run --detach --bundle /bundle "$1" </dev/null >/dev/null 2>&1
+/hull-oci --root /state exec "$1" sh -c 'ls /; cat /proc/1/cmdline' >/listed || code=$?
+/hull-oci --root /state delete --force "$1"
+exit ${code:-0}
+END
+    cp inside "$(command -v busybox)" new/
+    run unshare --mount --propagation private sh -c 'mount --bind new new && cd new
+        for directory in proc sys dev; do mount --rbind /$directory $directory || exit 99; done
+        exec chroot . /busybox sh /inside "$1"' sh "$id" </dev/null
+    echo "$output"
+    equals 0 "$status"
+    cat new/listed
+    ! grep -qx hull-oci new/listed
+    grep -qx bin new/listed
+    grep -q sleep new/listed
 }
