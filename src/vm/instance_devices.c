@@ -192,6 +192,9 @@ static int add_hotplug(struct instance *instance, const struct memory_hotplug_se
     machine->hotplug_size = options.total_size;
     instance->hotplug_slot =
         machine_take_slots(machine, (unsigned)(options.total_size / options.slot_size));
+    if (guest_memory_add(&machine->memory, options.address, options.total_size,
+                         machine->options.shared_memory, machine->options.huge_pages, err) < 0)
+        return -1;
     return add(instance, virtio_mem_create("memory", &options, err), err);
 }
 
