@@ -10,6 +10,7 @@
 
 #include "base/memory.h"
 #include "base/scope.h"
+#include "vm/confine.h"
 #include "vm/control/log.h"
 #include "vm/cpu/cpuid.h"
 #include "vm/device/virtio_balloon.h"
@@ -57,6 +58,7 @@ void instance_close(struct instance *instance)
     if (instance->is_open)
         machine_close(&instance->machine);
     instance->is_open = false;
+    instance_drop_shares(instance);
     close_files(instance);
 }
 
@@ -203,15 +205,33 @@ static int build(struct instance *instance, const struct vm_settings *settings, 
     return 0;
 }
 
+/* What the threads of this machine need besides. */
+static void allow_features(const struct instance *instance, const struct vm_settings *settings)
+{
+    if (instance->options->api_socket)
+        confine_allow(CONFINE_UPDATES);
+    for (size_t i = 0; i < settings->interface_count; i++) {
+        if (settings->interfaces[i].backend == INTERFACE_USER)
+            confine_allow(CONFINE_USER_NETWORK);
+    }
+}
+
 static int start(void *context, const struct vm_settings *settings, struct error *err)
 {
     struct instance *instance = context;
     if (settings->machine.cpu_template != CPU_TEMPLATE_NONE)
         return error_set(err, 0, "this processor has no static CPU template: use /cpu-config");
-    if (open_files(instance, settings, err) == 0 && build(instance, settings, err) == 0)
+    allow_features(instance, settings);
+    if (open_files(instance, settings, err) == 0 && build(instance, settings, err) == 0 &&
+        (!instance->is_serving || instance_confine(instance, err) == 0))
         return 0;
     instance_close(instance);
     return -1;
+}
+
+int instance_confine(struct instance *instance, struct error *err)
+{
+    return instance->is_open ? confine_thread(CONFINE_LOOP, err) : 0;
 }
 
 /* ---- While it runs ---- */

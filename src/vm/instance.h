@@ -20,7 +20,9 @@ struct instance {
                                             any */
     int serial_output, kernel, initrd;   /* descriptors, or -1 */
     unsigned hotplug_slot;               /* the first of the engine's for memory that may come */
-    int64_t started;                     /* us of the monotonic clock: for the boot timer */
+    bool is_serving;                     /* the loop turns: a start confines its thread at once */
+    struct virtio_device *shares[VM_MAX_DEVICES]; /* made by instance_prepare(), not added yet */
+    int64_t started; /* us of the monotonic clock: for the boot timer */
 };
 
 /* What a struct control is given with the instance as context. */
@@ -29,6 +31,13 @@ extern const struct control_operations instance_operations;
 /* Everything that isn't set by its owner begins as nothing. */
 void instance_initialize(struct instance *instance, const struct vm_options *options,
                          struct loop *loop, struct metrics *metrics);
+/* Makes what a jailed monitor can't, once it has dropped its rights: the servers of the settings'
+ * shares. Without a jail it needn't be called. */
+int instance_prepare(struct instance *instance, const struct vm_settings *settings,
+                     struct error *err);
+/* Confines the loop's thread if the machine runs, whose first instruction comes after this: the
+ * loop's lock is held until the loop turns. */
+int instance_confine(struct instance *instance, struct error *err);
 /* Ends the machine, if there is one. */
 void instance_close(struct instance *instance);
 
@@ -37,6 +46,8 @@ void instance_close(struct instance *instance);
 /* Adds the devices of the settings to the opened machine. */
 int instance_add_devices(struct instance *instance, const struct vm_settings *settings,
                          struct error *err);
+/* Ends the servers of shares that weren't added. */
+void instance_drop_shares(struct instance *instance);
 /* A device of a type with an identifier, or NULL. id NULL: any. */
 struct virtio_device *instance_find(const struct instance *instance, enum virtio_type type,
                                     const char *id);

@@ -107,13 +107,47 @@ static int add_balloon(struct instance *instance, const struct vm_settings *sett
     return add(instance, virtio_balloon_create("balloon", &options), err);
 }
 
-static int add_filesystem(struct instance *instance, const struct filesystem_settings *filesystem,
-                          struct error *err)
+static struct virtio_device *make_share(const struct filesystem_settings *filesystem,
+                                        struct error *err)
 {
     const struct virtio_fs_options options = {.tag = filesystem->tag,
                                               .directory = filesystem->path,
                                               .read_only = filesystem->is_read_only};
-    return add(instance, virtio_fs_create(filesystem->id, &options, err), err);
+    return virtio_fs_create(filesystem->id, &options, err);
+}
+
+int instance_prepare(struct instance *instance, const struct vm_settings *settings,
+                     struct error *err)
+{
+    for (size_t i = 0; i < settings->filesystem_count; i++) {
+        instance->shares[i] = make_share(&settings->filesystems[i], err);
+        if (!instance->shares[i])
+            return -1;
+    }
+    return 0;
+}
+
+void instance_drop_shares(struct instance *instance)
+{
+    for (size_t i = 0; i < VM_MAX_DEVICES; i++) {
+        if (instance->shares[i])
+            instance->shares[i]->operations->release(instance->shares[i]);
+        instance->shares[i] = NULL;
+    }
+}
+
+/* The n-th share. */
+static int add_filesystem(struct instance *instance, const struct vm_settings *settings, size_t n,
+                          struct error *err)
+{
+    struct virtio_device *share = instance->shares[n];
+    instance->shares[n] = NULL;
+    if (!share && instance->options->jail.directory)
+        return error_set(err, 0,
+                         "filesystem %s: a monitor that is jailed has lost the rights to share a "
+                         "directory (describe it in --config-file)",
+                         settings->filesystems[n].id);
+    return add(instance, share ? share : make_share(&settings->filesystems[n], err), err);
 }
 
 static int add_pmem(struct instance *instance, const struct pmem_settings *pmem, struct error *err)
@@ -158,6 +192,9 @@ static int add_hotplug(struct instance *instance, const struct memory_hotplug_se
     machine->hotplug_size = options.total_size;
     instance->hotplug_slot =
         machine_take_slots(machine, (unsigned)(options.total_size / options.slot_size));
+    if (guest_memory_add(&machine->memory, options.address, options.total_size,
+                         machine->options.shared_memory, machine->options.huge_pages, err) < 0)
+        return -1;
     return add(instance, virtio_mem_create("memory", &options, err), err);
 }
 
@@ -173,7 +210,7 @@ int instance_add_devices(struct instance *instance, const struct vm_settings *se
             return -1;
     }
     for (size_t i = 0; i < settings->filesystem_count; i++) {
-        if (add_filesystem(instance, &settings->filesystems[i], err) < 0)
+        if (add_filesystem(instance, settings, i, err) < 0)
             return -1;
     }
     for (size_t i = 0; i < settings->pmem_count; i++) {

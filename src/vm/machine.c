@@ -11,6 +11,7 @@
 #include "base/scope.h"
 #include "vm/board/acpi.h"
 #include "vm/board/layout.h"
+#include "vm/confine.h"
 #include "vm/cpu/cpuid.h"
 #include "vm/log.h"
 
@@ -373,8 +374,10 @@ static void *run_vcpu(void *argument)
 {
     struct machine_vcpu *vcpu = argument;
     const struct engine_operations *engine = vcpu->machine->engine->operations;
+    struct error err = {0};
+    if (confine_thread(CONFINE_VCPU, &err) < 0)
+        end(vcpu, MACHINE_BROKEN, &err);
     while (may_run(vcpu)) {
-        struct error err = {0};
         switch (engine->run(vcpu->vcpu, &err)) {
         case VCPU_SHUTDOWN:
             end(vcpu, MACHINE_CRASHED, NULL);

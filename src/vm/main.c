@@ -10,15 +10,18 @@
 #include <unistd.h>
 
 #include "base/scope.h"
+#include "vm/confine.h"
 #include "vm/control/http.h"
 #include "vm/control/log.h"
 #include "vm/control/options.h"
 #include "vm/instance.h"
+#include "vm/jail.h"
 
 /* Firecracker's exit codes where they say the same. */
 enum exit_code {
-    EXIT_FINE = 0,      /* the guest powered off or reset the machine, or was asked to end */
-    EXIT_BROKEN = 1,    /* the engine couldn't go on, or the monitor couldn't start */
+    EXIT_FINE = 0,   /* the guest powered off or reset the machine, or was asked to end */
+    EXIT_BROKEN = 1, /* the engine couldn't go on, or the monitor couldn't start */
+    EXIT_CALL = CONFINE_EXIT_CODE, /* a thread made a system call that it mustn't */
     EXIT_CRASHED = 149, /* the guest's kernel panicked, or its processor had a triple fault */
     EXIT_SETTINGS = 152,
     EXIT_COMMAND_LINE = 153,
@@ -116,17 +119,27 @@ static int open_monitor(struct monitor *monitor, struct error *err)
                : 0;
 }
 
+static int confine_api(void *context, struct error *err)
+{
+    (void)context;
+    return confine_thread(CONFINE_API, err);
+}
+
 static int serve(struct monitor *monitor, struct error *err)
 {
     const struct vm_options *options = &monitor->options;
     if (options->config_file && (control_open_outputs(monitor->control, err) < 0 ||
                                  control_start(monitor->control, err) < 0))
         return -1;
-    if (!options->api_socket)
-        return 0;
     const struct api_server_options server = {.socket_path = options->api_socket,
-                                              .body_limit = options->body_limit};
-    return api_server_start(&monitor->server, monitor->control, &monitor->handover, &server, err);
+                                              .body_limit = options->body_limit,
+                                              .confine_thread = confine_api};
+    if (options->api_socket &&
+        api_server_start(&monitor->server, monitor->control, &monitor->handover, &server, err) < 0)
+        return -1;
+    /* The last, for the server takes more than the loop. */
+    monitor->instance.is_serving = true;
+    return instance_confine(&monitor->instance, err);
 }
 
 static int exit_code(const struct monitor *monitor)
@@ -170,6 +183,22 @@ static void close_monitor(struct monitor *monitor)
     log_close();
 }
 
+/* Gives up what rights are left. Until now files were read that whoever starts the monitor wrote;
+ * what comes from a guest or the API comes after. */
+static int lock_up(struct monitor *monitor, struct error *err)
+{
+    const struct vm_options *options = &monitor->options;
+    if (options->jail.directory) {
+        const struct vm_settings *settings = control_settings(monitor->control);
+        if (settings->filesystem_count > 0)
+            jail_take_files();
+        if (instance_prepare(&monitor->instance, settings, err) < 0 ||
+            jail_drop(&options->jail, err) < 0)
+            return -1;
+    }
+    return options->seccomp ? confine_begin(log_last_words, err) : 0;
+}
+
 /* With a loop that turns. */
 static int run(struct monitor *monitor, struct error *err)
 {
@@ -179,7 +208,7 @@ static int run(struct monitor *monitor, struct error *err)
     if (options->config_file &&
         vm_settings_read_file(control_settings(monitor->control), options->config_file, err) < 0)
         return complain(err), EXIT_SETTINGS;
-    if (choose_engine(options, err) < 0)
+    if (lock_up(monitor, err) < 0 || choose_engine(options, err) < 0)
         return complain(err), EXIT_BROKEN;
     make_terminal_raw(monitor);
     if (serve(monitor, err) < 0)
@@ -198,6 +227,16 @@ int main(int argc, char **argv)
     if (status != 0) {
         vm_options_release(&monitor.options);
         return status < 0 ? EXIT_COMMAND_LINE : EXIT_FINE;
+    }
+    if (monitor.options.jail.directory) {
+        int child = jail_enter(&monitor.options, &err);
+        if (child < 0)
+            complain(&err);
+        if (child != 0) {
+            status = child < 0 ? EXIT_BROKEN : jail_attend(&monitor.options.jail, child);
+            vm_options_release(&monitor.options);
+            return status;
+        }
     }
     monitor.metrics = metrics_create();
     log_initialize(monitor.options.id, &metrics_of(monitor.metrics)->logger);

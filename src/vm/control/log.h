@@ -32,6 +32,10 @@ void log_close(void);
 /* A message without a place in the sources: module is its origin. For vm_log_set_sink(). */
 void log_take(enum vm_log_level level, const char *module, const char *text);
 
+/* The same of a signal handler, in which the process ends: the text, a line, is written as it is.
+ */
+void log_last_words(const char *text);
+
 bool log_is_wanted(enum log_level level, const char *file);
 
 void log_message(enum log_level level, const char *file, int line, const char *format, ...)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/memory.h"
@@ -218,23 +219,42 @@ void disk_engine_drain(struct disk_engine *engine)
     } while (engine->has_ring && (engine->in_flight > 0 || engine->first));
 }
 
+/* What a ring does passes no filter of system calls: of its operations those that disks take are
+ * left, and nobody registers anything with it any more. */
+static bool restrict_ring(struct io_uring *ring)
+{
+    static const unsigned char operations[] = {IORING_OP_READV, IORING_OP_WRITEV, IORING_OP_FSYNC};
+    struct io_uring_restriction restrictions[sizeof operations] = {0};
+    for (size_t i = 0; i < sizeof operations; i++)
+        restrictions[i] = (struct io_uring_restriction){.opcode = IORING_RESTRICTION_SQE_OP,
+                                                        .sqe_op = operations[i]};
+    /* Debian's liburing 2.3 declares functions for this that it hasn't. */
+    return syscall(SYS_io_uring_register, ring->ring_fd, IORING_REGISTER_RESTRICTIONS, restrictions,
+                   sizeof operations) == 0 &&
+           syscall(SYS_io_uring_register, ring->ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0) ==
+               0;
+}
+
 /* Fails where io_uring is refused: old kernels, seccomp filters, kernel.io_uring_disabled. */
 static bool open_ring(struct disk_engine *engine)
 {
-    struct io_uring_params parameters = {.flags = IORING_SETUP_CLAMP};
+    struct io_uring_params parameters = {.flags = IORING_SETUP_CLAMP | IORING_SETUP_R_DISABLED};
     unsigned workers[2] = {THREADS_MAX, THREADS_MAX}; /* for files, for others */
     if (io_uring_queue_init_params(RING_SIZE, &engine->ring, &parameters) < 0)
         return false;
     engine->source =
         (struct loop_source){.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), .ready = on_completed};
-    if (engine->source.fd < 0 || io_uring_register_eventfd(&engine->ring, engine->source.fd) < 0) {
+    bool is_ready =
+        engine->source.fd >= 0 && io_uring_register_eventfd(&engine->ring, engine->source.fd) == 0;
+    /* Before 5.15: as many workers as it likes. */
+    if (is_ready)
+        io_uring_register_iowq_max_workers(&engine->ring, workers);
+    if (!is_ready || !restrict_ring(&engine->ring)) {
         if (engine->source.fd >= 0)
             close(engine->source.fd);
         io_uring_queue_exit(&engine->ring);
         return false;
     }
-    io_uring_register_iowq_max_workers(&engine->ring,
-                                       workers); /* before 5.15: as many as it likes */
     loop_watch(engine->loop, &engine->source, EPOLLIN);
     return true;
 }

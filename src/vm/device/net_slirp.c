@@ -406,6 +406,11 @@ static int add_forwards(struct user_network *network, const struct net_slirp_set
     return 0;
 }
 
+void net_slirp_prepare(void)
+{
+    dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+}
+
 struct net_backend *net_slirp_open(const struct net_slirp_settings *settings, struct error *err)
 {
     SlirpConfig config;

@@ -28,6 +28,9 @@ struct net_slirp_settings {
     unsigned forward_count;
 };
 
+/* Loads the library, if it is there, and keeps it: for a jail, in which it can't be found. */
+void net_slirp_prepare(void);
+
 struct net_backend *net_slirp_open(const struct net_slirp_settings *settings, struct error *err);
 
 #endif

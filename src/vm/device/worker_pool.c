@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "vm/confine.h"
+#include "vm/log.h"
 
 #define STACK_SIZE (256u << 10) /* of address space; what isn't touched costs nothing */
 #define THREADS_MAX 16
@@ -63,6 +65,11 @@ static void note_done(struct worker_pool *pool, struct worker_job *job)
 static void *work(void *argument)
 {
     struct worker_pool *pool = argument;
+    struct error err = {0};
+    if (confine_thread(CONFINE_WORKER, &err) < 0) {
+        vm_log(VM_LOG_ERROR, "worker", "%s", err.text);
+        abort(); /* rather than go on with more rights than it should have */
+    }
     pthread_mutex_lock(&pool->lock);
     for (;;) {
         while (!pool->waiting.first && !pool->closing) {
