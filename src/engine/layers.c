@@ -190,7 +190,7 @@ static int mount_root(const void *context, struct error *err)
 {
     const struct root_mounts *wanted = context;
     const struct monitor_overlay *overlay = wanted->overlay;
-    scope_close int host = overlay_leave_host(err);
+    scope_close int host = overlay_leave_host(NULL, err);
     if (host < 0 || overlay_mount(overlay, err) < 0)
         return -1;
     scope_close int root = open(overlay->target, O_PATH | O_DIRECTORY | O_CLOEXEC);

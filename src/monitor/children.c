@@ -32,7 +32,7 @@ static void execute(const char *const *argv, const struct child_setup *setup)
     }
     /* Without the privilege (not root, and in the namespace already) it stays where it is. */
     if (setup->mount_namespace >= 0 && setns(setup->mount_namespace, CLONE_NEWNS) == 0 &&
-        chdir("/") < 0)
+        (fchdir(setup->root) < 0 || chroot(".") < 0))
         _exit(127);
     if (setup->kept >= 0)
         fcntl(setup->kept, F_SETFD, 0);

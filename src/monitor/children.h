@@ -28,7 +28,8 @@ struct children {
 
 struct child_setup {
     int streams[3];      /* its standard streams; -1: /dev/null */
-    int mount_namespace; /* to join first, or -1 */
+    int mount_namespace; /* to join first, or -1; then: */
+    int root;            /* the root directory there, which may be a chroot's */
     int kept;            /* one more descriptor that stays open, or -1; no other does */
 };
 

@@ -39,8 +39,10 @@ static void cleaned_up(struct child *child, int status)
 static void clean_up(struct supervisor *supervisor)
 {
     const struct monitor_strings *cleanup = &supervisor->config.cleanup;
-    struct child_setup setup = {
-        .streams = {-1, -1, -1}, .mount_namespace = supervisor->host_mounts, .kept = -1};
+    struct child_setup setup = {.streams = {-1, -1, -1},
+                                .mount_namespace = supervisor->host_mounts,
+                                .root = supervisor->host_root,
+                                .kept = -1};
     supervisor->cleanup.ended = cleaned_up;
     /* The strings end with a NULL: arena_allocate() in config.c makes one more. */
     if (cleanup->count == 0 || children_spawn(&supervisor->children, &supervisor->cleanup,

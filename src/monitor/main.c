@@ -196,7 +196,7 @@ static int set_up(struct supervisor *supervisor, struct error *err)
     connect_parts(supervisor);
     begin_status(supervisor);
     if (!supervisor->config.host_mount_namespace &&
-        (supervisor->host_mounts = overlay_leave_host(err)) < 0)
+        (supervisor->host_mounts = overlay_leave_host(&supervisor->host_root, err)) < 0)
         return -1;
     if (supervisor->config.overlay.target && overlay_mount(&supervisor->config.overlay, err) < 0)
         return -1;
@@ -222,7 +222,8 @@ static int prepare(struct supervisor *supervisor, struct error *err)
 
 int main(int argc, char **argv)
 {
-    static struct supervisor supervisor = {.lock = -1, .launcher = -1, .host_mounts = -1};
+    static struct supervisor supervisor = {
+        .lock = -1, .launcher = -1, .host_mounts = -1, .host_root = -1};
     static const char usage[] = "usage: hull-monitor RUN-DIRECTORY (started by hull)\n";
     struct error err;
     if (argc < 2 || argv[1][0] != '/') {

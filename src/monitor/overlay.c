@@ -28,15 +28,18 @@ int umount2(const char *target, int flags);
 #define PROPAGATION_SLAVE (MS_REC | MS_SLAVE)
 #define OPTIONS_SIZE 4096 /* a page, on the smallest */
 
-int overlay_leave_host(struct error *err)
+int overlay_leave_host(int *root, struct error *err)
 {
     scope_close int host = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
-    if (host < 0)
-        return error_set(err, errno, "can't open /proc/self/ns/mnt");
+    scope_close int directory = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (host < 0 || directory < 0)
+        return error_set(err, errno, "can't open /proc/self/ns/mnt or /");
     if (unshare(CLONE_NEWNS) < 0)
         return error_set(err, errno, "can't make a mount namespace for the container's monitor");
     if (mount(NULL, "/", NULL, PROPAGATION_SLAVE, NULL) < 0)
         return error_set(err, errno, "can't make the monitor's mounts its own");
+    if (root)
+        *root = scope_take_fd(&directory);
     return scope_take_fd(&host);
 }
 

@@ -36,6 +36,7 @@ struct supervisor {
     int lock;        /* held; -1: let go of */
     int launcher;    /* pipe to who started us, or -1 once it knows how that went */
     int host_mounts; /* the mount namespace that we were started in, or -1: we are in it still */
+    int host_root;   /* the root directory there */
     bool overlay_is_mounted;
 
     struct loop loop;
