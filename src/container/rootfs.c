@@ -410,19 +410,26 @@ static int unmount_revealing(const struct rootfs *rootfs, struct error *err)
 
 /* In a chroot the root that pivot_root(2) changes is the chroot's, somewhere in the mount
  * namespace, whose own root would stay the host's: and there whoever joins the namespace later
- * would be. Joining the namespace that one is in leaves the chroot. Kernels before 5.8 can't; there
- * it stays so. */
-static void leave_chroot(void)
+ * would be. Joining the namespace that one is in leaves the chroot; but it also leads onto what is
+ * mounted over the root, and that may be the container's own: then there was no chroot to leave.
+ * Kernels before 5.8 can't do it; there it stays as it is. */
+static int leave_chroot(int new_root, struct error *err)
 {
+    struct stat ours, found;
     scope_close int self = (int)syscall(SYS_pidfd_open, getpid(), 0);
-    if (self >= 0)
-        setns(self, CLONE_NEWNS);
+    scope_close int old = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (self < 0 || old < 0 || fstat(new_root, &ours) < 0 || setns(self, CLONE_NEWNS) < 0)
+        return 0;
+    if (stat("/", &found) == 0 && found.st_dev == ours.st_dev && found.st_ino == ours.st_ino &&
+        (fchdir(old) < 0 || chroot(".") < 0))
+        return error_set(err, errno, "can't go back to the host's root");
+    return 0;
 }
 
 int rootfs_enter(struct rootfs *rootfs, bool no_pivot, struct error *err)
 {
-    if (!no_pivot)
-        leave_chroot();
+    if (!no_pivot && leave_chroot(rootfs->root, err) < 0)
+        return -1;
     if (fchdir(rootfs->root) < 0)
         return error_set(err, errno, "can't enter the root file system");
     if (no_pivot) {
