@@ -57,7 +57,7 @@ static int send_document(int fd, unsigned int type, json_t *document)
 {
     scope_free char *text = json_dumps(document, JSON_COMPACT);
     json_decref(document);
-    return text ? copy_send(fd, type, text, strlen(text)) : -1;
+    return text ? frames_put(fd, type, text, strlen(text)) : -1;
 }
 
 static int send_error(int fd, const struct error *err)
@@ -80,7 +80,7 @@ static int copy_out(int fd, int root, const char *path, struct error *err)
     output->fd = fd;
     int result = tar_write_tree(output, root, path, err);
     if (result == 0)
-        copy_send(fd, AGENT_END, NULL, 0);
+        frames_put(fd, AGENT_END, NULL, 0);
     free(output);
     return result;
 }

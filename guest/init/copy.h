@@ -22,7 +22,6 @@ struct copy_output {
 
 int copy_write(struct copy_output *output, const void *bytes, size_t length, struct error *err);
 int copy_flush(struct copy_output *output, struct error *err);
-int copy_send(int fd, unsigned int type, const void *bytes, size_t length);
 
 struct copy_input {
     int fd;

@@ -5,34 +5,13 @@
 #include <unistd.h>
 
 #include "copy.h"
-#include "vm/agent/wire.h"
-
-static int send_all(int fd, const void *bytes, size_t length)
-{
-    const char *from = bytes;
-    while (length > 0) {
-        ssize_t count = send(fd, from, length, MSG_NOSIGNAL);
-        if (count < 0 && errno == EINTR)
-            continue;
-        if (count < 0)
-            return -1;
-        from += count;
-        length -= (size_t)count;
-    }
-    return 0;
-}
-
-int copy_send(int fd, unsigned int type, const void *bytes, size_t length)
-{
-    struct agent_header header = {.length = (uint32_t)length, .type = (uint16_t)type};
-    return send_all(fd, &header, sizeof header) < 0 ? -1 : send_all(fd, bytes, length);
-}
+#include "vm/agent/frames.h"
 
 int copy_flush(struct copy_output *output, struct error *err)
 {
     size_t length = output->used;
     output->used = 0;
-    if (length > 0 && copy_send(output->fd, AGENT_DATA, output->bytes, length) < 0)
+    if (length > 0 && frames_put(output->fd, AGENT_DATA, output->bytes, length) < 0)
         return error_set(err, errno, "can't send the archive");
     return 0;
 }

@@ -159,27 +159,13 @@ static void an_image_keeps_what_was_flushed(void **state)
     kill_often(true, false);
 }
 
-static int make_directory(void **state)
-{
-    (void)state;
-    image_make_directory();
-    return 0;
-}
-
-static int remove_directory(void **state)
-{
-    (void)state;
-    image_remove_directory();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_raw_disk_keeps_what_was_flushed, make_directory,
-                                        remove_directory),
-        cmocka_unit_test_setup_teardown(an_image_keeps_what_was_flushed, make_directory,
-                                        remove_directory),
+        cmocka_unit_test_setup_teardown(a_raw_disk_keeps_what_was_flushed, image_make_directory,
+                                        image_remove_directory),
+        cmocka_unit_test_setup_teardown(an_image_keeps_what_was_flushed, image_make_directory,
+                                        image_remove_directory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,20 +13,6 @@
 #include <pthread.h>
 #include <sys/stat.h>
 
-static int make_directory(void **state)
-{
-    (void)state;
-    image_make_directory();
-    return 0;
-}
-
-static int remove_directory(void **state)
-{
-    (void)state;
-    image_remove_directory();
-    return 0;
-}
-
 /* Reads all of an image as what we see, into a file, and lets qemu-img compare. */
 static void assert_reads_as_qemu(const char *name)
 {
@@ -374,7 +360,8 @@ static void threads_share_an_image(void **state)
     }
 }
 
-#define with_directory(test) cmocka_unit_test_setup_teardown(test, make_directory, remove_directory)
+#define with_directory(test)                                                                       \
+    cmocka_unit_test_setup_teardown(test, image_make_directory, image_remove_directory)
 
 int main(void)
 {

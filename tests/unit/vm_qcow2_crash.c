@@ -188,8 +188,7 @@ int __wrap_fdatasync(int fd)
 
 static int make_directory(void **state)
 {
-    (void)state;
-    image_make_directory();
+    image_make_directory(state);
     disk.durable = malloc(FILE_MAX);
     disk.crashed = malloc(FILE_MAX);
     return 0;
@@ -197,12 +196,10 @@ static int make_directory(void **state)
 
 static int remove_directory(void **state)
 {
-    (void)state;
     disk.on = false;
     free(disk.durable);
     free(disk.crashed);
-    image_remove_directory();
-    return 0;
+    return image_remove_directory(state);
 }
 
 static void begin(int fd, unsigned seed)

@@ -168,21 +168,8 @@ static void many_requests_with_a_backing_file(void **state)
     run(false, 3);
 }
 
-static int make_directory(void **state)
-{
-    (void)state;
-    image_make_directory();
-    return 0;
-}
-
-static int remove_directory(void **state)
-{
-    (void)state;
-    image_remove_directory();
-    return 0;
-}
-
-#define with_directory(name) cmocka_unit_test_setup_teardown(name, make_directory, remove_directory)
+#define with_directory(name)                                                                       \
+    cmocka_unit_test_setup_teardown(name, image_make_directory, image_remove_directory)
 
 int main(void)
 {

@@ -16,8 +16,7 @@ enum { CLUSTER = 65536 };
 /* An image of 64 KiB clusters with data in the first two. */
 static int make_image(void **state)
 {
-    (void)state;
-    image_make_directory();
+    image_make_directory(state);
     image_must("qemu-img create -q -f qcow2 image 1M");
     image_must("qemu-io -f qcow2 -c 'write -P 1 0 128k' image && cp image good");
     return 0;
@@ -25,9 +24,7 @@ static int make_image(void **state)
 
 static int remove_image(void **state)
 {
-    (void)state;
-    image_remove_directory();
-    return 0;
+    return image_remove_directory(state);
 }
 
 static void assert_refused(const char *name, bool read_only, enum disk_backing backing,

@@ -29,17 +29,22 @@ __attribute__((format(printf, 1, 2))) static inline int image_run(const char *fo
 
 #define image_must(...) assert_int_equal(image_run(__VA_ARGS__), 0)
 
-static inline void image_make_directory(void)
+/* As cmocka wants what sets a test up, and what takes it down. */
+static inline int image_make_directory(void **state)
 {
+    (void)state;
     snprintf(image_directory, sizeof image_directory, "/tmp/hull-qcow2-XXXXXX");
     assert_non_null(mkdtemp(image_directory));
+    return 0;
 }
 
-static inline void image_remove_directory(void)
+static inline int image_remove_directory(void **state)
 {
+    (void)state;
     char command[100];
     snprintf(command, sizeof command, "rm -rf '%s'", image_directory);
     assert_int_equal(system(command), 0);
+    return 0;
 }
 
 static inline bool image_has_tools(void)

@@ -20,21 +20,6 @@ static int fail(struct error *err, const char *what)
     return error_set(err, errno == EAGAIN ? ETIMEDOUT : errno, "%s the guest's agent", what);
 }
 
-static int send_all(int fd, const void *bytes, size_t length)
-{
-    const char *from = bytes;
-    while (length > 0) {
-        ssize_t count = send(fd, from, length, MSG_NOSIGNAL);
-        if (count < 0 && errno == EINTR)
-            continue;
-        if (count < 0)
-            return -1;
-        from += count;
-        length -= (size_t)count;
-    }
-    return 0;
-}
-
 static int receive_all(int fd, void *bytes, size_t length)
 {
     char *to = bytes;
@@ -56,7 +41,7 @@ static int greet(int fd, uint32_t port, struct error *err)
 {
     char line[GREETING_LIMIT];
     size_t length = (size_t)snprintf(line, sizeof line, "CONNECT %u\n", port);
-    if (send_all(fd, line, length) < 0)
+    if (frames_put_bytes(fd, line, length) < 0)
         return fail(err, "can't reach");
     for (length = 0; length < sizeof line; length++) {
         if (receive_all(fd, line + length, 1) < 0)
@@ -72,10 +57,7 @@ static int greet(int fd, uint32_t port, struct error *err)
 static int send_frame(int fd, unsigned int type, const void *bytes, size_t length,
                       struct error *err)
 {
-    struct agent_header header = {.length = (uint32_t)length, .type = (uint16_t)type};
-    if (send_all(fd, &header, sizeof header) < 0 || send_all(fd, bytes, length) < 0)
-        return fail(err, "can't send to");
-    return 0;
+    return frames_put(fd, type, bytes, length) < 0 ? fail(err, "can't send to") : 0;
 }
 
 /* The frame's type, and its bytes with a NUL behind them in *bytes, which the caller frees. */

@@ -243,3 +243,25 @@ void frames_close(struct frames *frames)
         return;
     close(frames_release(frames));
 }
+
+int frames_put_bytes(int fd, const void *bytes, size_t length)
+{
+    const char *from = bytes;
+    while (length > 0) {
+        ssize_t count = send(fd, from, length, MSG_NOSIGNAL);
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count < 0)
+            return -1;
+        from += count;
+        length -= (size_t)count;
+    }
+    return 0;
+}
+
+int frames_put(int fd, unsigned int type, const void *bytes, size_t length)
+{
+    struct agent_header header = {.length = (uint32_t)length, .type = (uint16_t)type};
+    return frames_put_bytes(fd, &header, sizeof header) < 0 ? -1
+                                                            : frames_put_bytes(fd, bytes, length);
+}

@@ -51,6 +51,11 @@ void frames_send_text(struct frames *frames, const char *text); /* no frame: a g
 size_t frames_backlog(const struct frames *frames);
 void frames_pause(struct frames *frames, bool paused);
 
+/* Without a loop, on a descriptor that blocks: sends all of the bytes, or a frame. -1 with errno.
+ */
+int frames_put_bytes(int fd, const void *bytes, size_t length);
+int frames_put(int fd, unsigned int type, const void *bytes, size_t length);
+
 /* Takes frames from bytes; what frames_open()'s reading does, for tests. False: closed. */
 bool frames_take(struct frames *frames, const char *bytes, size_t length);
 
