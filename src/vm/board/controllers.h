@@ -72,8 +72,9 @@ void controllers_interrupt(struct controllers *controllers, unsigned vcpu);
  * any more. */
 int controllers_acknowledge(struct controllers *controllers, unsigned vcpu);
 bool controllers_take_nmi(struct controllers *controllers, unsigned vcpu);
-/* After it the processor's registers are to be as an INIT leaves them (cpu/reset.h); unless it is
- * the first, it then waits for a SIPI, which says where it starts. */
+/* After it the processor's registers are to be as an INIT leaves them (cpu/reset.h), and it waits
+ * for a SIPI, which says where it starts. False for the first one, which doesn't wait but would
+ * start firmware: without any, that is a reset of the machine. */
 bool controllers_take_init(struct controllers *controllers, unsigned vcpu);
 bool controllers_take_startup(struct controllers *controllers, unsigned vcpu, uint8_t *vector);
 /* Whether it must execute nothing, as it waits for a SIPI; so do all but the first at the start. */
