@@ -114,8 +114,8 @@ static const uint32_t loop_requests[] = {
     KVM_SET_REGS,  KVM_GET_SREGS, KVM_SET_SREGS,       KVM_TRANSLATE,
     TCGETS,        TCSETS,        KVM_SET_GUEST_DEBUG, KVM_CHECK_EXTENSION,
 };
-static const struct confine_rule loop[] = {ONE_OF(ioctl, 1, loop_requests), ANY(unlink),
-                                           ANY(pidfd_send_signal), ANY(waitid)};
+static const struct confine_rule loop[] = {ONE_OF(ioctl, 1, loop_requests), ANY(timer_delete),
+                                           ANY(unlink), ANY(pidfd_send_signal), ANY(waitid)};
 
 /* Another file for a disk. */
 static const uint32_t file_requests[] = {BLKGETSIZE64, BLKPBSZGET};

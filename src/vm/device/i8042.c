@@ -9,6 +9,7 @@
 #define STATUS_FULL 1 /* a byte waits to be read */
 #define STATUS_SYSTEM 4
 #define STATUS_COMMAND 8
+#define STATUS_UNLOCKED 0x10 /* by a PC's key */
 #define CONFIG_INTERRUPT 1
 #define CONFIG_TRANSLATE 0x40
 #define OUTPUT_SIZE 32
@@ -151,7 +152,8 @@ static uint64_t read_status(void *device, uint64_t offset, unsigned size)
 {
     const struct i8042 *i8042 = device;
     (void)offset, (void)size;
-    return i8042->status | STATUS_SYSTEM | (i8042->output_count > 0 ? STATUS_FULL : 0);
+    return i8042->status | STATUS_SYSTEM | STATUS_UNLOCKED |
+           (i8042->output_count > 0 ? STATUS_FULL : 0);
 }
 
 static void write_command_port(void *device, uint64_t offset, unsigned size, uint64_t value)
