@@ -75,6 +75,10 @@ int controllers_begin_thread(struct controllers *controllers, unsigned vcpu,
                              .sigev_signo = thread->signal,
                              .sigev_value = {.sival_ptr = thread->value}};
     event._sigev_un._tid = gettid();
+    if (of->has_alarm) /* of a thread that was the vcpu's before */
+        timer_delete(of->alarm);
+    of->has_alarm = false;
+    of->armed = 0;
     if (timer_create(CLOCK_MONOTONIC, &event, &of->alarm) < 0)
         return error_set(err, errno, "can't make a timer for vcpu %u", vcpu);
     of->has_alarm = true;

@@ -131,12 +131,16 @@ static enum kvm_entry start(struct kvm_vcpu *kvm, enum vcpu_exit *reason, struct
     return kvm_set_registers(&kvm->vcpu, &registers, err) < 0 ? KVM_ENTRY_REFUSED : KVM_ENTRY_LATER;
 }
 
-/* An interrupt, if the processor takes one now; else KVM is to come back as soon as it does. */
+/* An interrupt, if the processor takes one now; else KVM is to come back as soon as it does. A
+ * debugger's step is to end behind the instruction, not in a handler. */
 static int inject(struct kvm_vcpu *kvm, struct error *err)
 {
     struct controllers *controllers = of(kvm)->engine.controllers;
     struct kvm_run *run = kvm->run;
     unsigned index = kvm->vcpu.index;
+    run->request_interrupt_window = 0;
+    if (kvm->debug_control & KVM_GUESTDBG_SINGLESTEP)
+        return 0;
     if ((controllers_pending(controllers, index) & EVENT_INTERRUPT) &&
         run->ready_for_interrupt_injection && run->if_flag) {
         int vector = controllers_acknowledge(controllers, index);
@@ -144,7 +148,6 @@ static int inject(struct kvm_vcpu *kvm, struct error *err)
         if (vector >= 0 && kvm_call(kvm->fd, KVM_INTERRUPT, &interrupt, "an interrupt", err) < 0)
             return -1;
         run->ready_for_interrupt_injection = 0;
-        kvm->is_halted = false;
     }
     run->request_interrupt_window =
         (controllers_pending(controllers, index) & EVENT_INTERRUPT) != 0;
@@ -179,11 +182,16 @@ enum kvm_entry kvm_prepare_entry(struct kvm_vcpu *kvm, enum vcpu_exit *reason, s
     }
     if (inject(kvm, err) < 0)
         return KVM_ENTRY_REFUSED;
-    kvm->run->cr8 = controllers_get_cr8(controllers, index);
+    kvm->is_halted = false;
     return KVM_ENTRY_NOW;
 }
 
-/* ---- After it was left ---- */
+/* ---- What KVM and the controllers know of each other ---- */
+
+void kvm_note_entry(struct kvm_vcpu *kvm)
+{
+    kvm->run->cr8 = controllers_get_cr8(of(kvm)->engine.controllers, kvm->vcpu.index);
+}
 
 void kvm_note_exit(struct kvm_vcpu *kvm)
 {
