@@ -26,7 +26,6 @@ struct kvm_vcpu {
     /* With the board's interrupt controllers: */
     bool has_begun, is_halted;
     uint32_t signature;     /* CPUID's leaf 1, EAX */
-    uint64_t apic_base;     /* as KVM last said */
     uint32_t debug_control; /* what KVM was last told to do for a debugger, with debug_registers */
     uint64_t debug_registers[8];
 };

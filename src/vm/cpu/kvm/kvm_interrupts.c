@@ -1,8 +1,8 @@
 /* KVM without interrupt controllers: the board's own (board/controllers.h) say what a processor is
  * to do before it is entered. Some of what a guest does with its local APIC KVM leaves to us: the
  * page of registers, as any memory that isn't there; an x2APIC's registers, which are none to KVM;
- * the TSC deadline, by a filter. What it does by itself we learn at each exit: CR8, and
- * IA32_APIC_BASE. */
+ * the TSC deadline and writes of IA32_APIC_BASE, by a filter. What it does by itself, with CR8, we
+ * learn at each exit. */
 #include <asm/kvm_para.h>
 #include <string.h>
 
@@ -46,11 +46,14 @@ int kvm_open_interrupts(struct kvm_engine *kvm, unsigned vcpus, struct error *er
                                             KVM_MSR_EXIT_REASON_UNKNOWN |
                                             KVM_MSR_EXIT_REASON_FILTER}};
     uint8_t denied[1] = {0};
-    struct kvm_msr_filter filter = {.flags = KVM_MSR_FILTER_DEFAULT_ALLOW,
-                                    .ranges = {{.flags = KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE,
-                                                .nmsrs = 1,
-                                                .base = MSR_TSC_DEADLINE,
-                                                .bitmap = denied}}};
+    struct kvm_msr_filter filter = {
+        .flags = KVM_MSR_FILTER_DEFAULT_ALLOW,
+        .ranges = {
+            {.flags = KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE,
+             .nmsrs = 1,
+             .base = MSR_TSC_DEADLINE,
+             .bitmap = denied},
+            {.flags = KVM_MSR_FILTER_WRITE, .nmsrs = 1, .base = MSR_APIC_BASE, .bitmap = denied}}};
     if (kvm_call(kvm->machine, KVM_ENABLE_CAP, &exits,
                  "to leave model-specific registers to the monitor (Linux 5.10 does)", err) < 0 ||
         kvm_call(kvm->machine, KVM_X86_SET_MSR_FILTER, &filter, "a filter of registers", err) < 0)
@@ -200,9 +203,6 @@ void kvm_note_exit(struct kvm_vcpu *kvm)
     unsigned index = kvm->vcpu.index;
     if (run->cr8 != controllers_get_cr8(controllers, index))
         controllers_set_cr8(controllers, index, (uint8_t)run->cr8);
-    if (run->apic_base != kvm->apic_base)
-        controllers_write_msr(controllers, index, MSR_APIC_BASE, run->apic_base);
-    kvm->apic_base = run->apic_base;
 }
 
 bool kvm_serve_apic(struct kvm_vcpu *kvm)
@@ -224,19 +224,25 @@ bool kvm_serve_apic(struct kvm_vcpu *kvm)
     return true;
 }
 
+/* KVM has to know as well whether there is an APIC: CPUID says so. */
+static bool write_msr(struct kvm_vcpu *kvm, const struct vcpu_msr *msr)
+{
+    return controllers_write_msr(of(kvm)->engine.controllers, kvm->vcpu.index, msr->index,
+                                 msr->value) &&
+           (msr->index != MSR_APIC_BASE || kvm_set_msr(&kvm->vcpu, msr, NULL) == 0);
+}
+
 /* Of what KVM doesn't know we know the APIC's; the rest is #GP, as KVM would have it. */
 void kvm_serve_msr(struct kvm_vcpu *kvm)
 {
-    struct controllers *controllers = of(kvm)->engine.controllers;
     struct kvm_run *run = kvm->run;
-    uint64_t value = 0;
-    bool is_valid = controllers_is_msr(run->msr.index);
+    struct vcpu_msr msr = {.index = run->msr.index, .value = run->msr.data};
+    bool is_valid = controllers_is_msr(msr.index);
     if (is_valid && run->exit_reason == KVM_EXIT_X86_WRMSR)
-        is_valid =
-            controllers_write_msr(controllers, kvm->vcpu.index, run->msr.index, run->msr.data);
+        is_valid = write_msr(kvm, &msr);
     else if (is_valid)
-        is_valid = controllers_read_msr(controllers, kvm->vcpu.index, run->msr.index, &value);
-    if (run->exit_reason == KVM_EXIT_X86_RDMSR)
-        run->msr.data = value;
+        is_valid = controllers_read_msr(of(kvm)->engine.controllers, kvm->vcpu.index, msr.index,
+                                        &msr.value);
+    run->msr.data = msr.value;
     run->msr.error = !is_valid;
 }
