@@ -224,12 +224,26 @@ bool kvm_serve_apic(struct kvm_vcpu *kvm)
     return true;
 }
 
-/* KVM has to know as well whether there is an APIC: CPUID says so. */
+/* IA32_APIC_BASE is KVM's as well: CPUID says whether there is an APIC, and KVM knows how long an
+ * address is. */
+static bool write_base(struct kvm_vcpu *kvm, const struct vcpu_msr *msr)
+{
+    struct controllers *controllers = of(kvm)->engine.controllers;
+    struct vcpu_msr before = {.index = MSR_APIC_BASE};
+    if (kvm_get_msr(&kvm->vcpu, &before, NULL) < 0 || kvm_set_msr(&kvm->vcpu, msr, NULL) < 0)
+        return false;
+    if (controllers_write_msr(controllers, kvm->vcpu.index, msr->index, msr->value))
+        return true;
+    kvm_set_msr(&kvm->vcpu, &before, NULL);
+    return false;
+}
+
 static bool write_msr(struct kvm_vcpu *kvm, const struct vcpu_msr *msr)
 {
-    return controllers_write_msr(of(kvm)->engine.controllers, kvm->vcpu.index, msr->index,
-                                 msr->value) &&
-           (msr->index != MSR_APIC_BASE || kvm_set_msr(&kvm->vcpu, msr, NULL) == 0);
+    return msr->index == MSR_APIC_BASE
+               ? write_base(kvm, msr)
+               : controllers_write_msr(of(kvm)->engine.controllers, kvm->vcpu.index, msr->index,
+                                       msr->value);
 }
 
 /* Of what KVM doesn't know we know the APIC's; the rest is #GP, as KVM would have it. */
