@@ -98,8 +98,16 @@ static int add_capability(struct run_flags *flags, const char *flag, const char 
 int run_flags_add_security(struct run_flags *flags)
 {
     const char *level = command_value(flags->line, "isolation");
-    if (level && *level && strcmp(level, "default") != 0 && strcmp(level, "container") != 0)
-        return run_flags_fail(flags, "isolation", level, "this hull has one level: container");
+    const char *kernel = command_value(flags->line, "kernel");
+    bool is_machine = level && strcmp(level, "vm") == 0;
+    if (level && *level && !is_machine && strcmp(level, "default") != 0 &&
+        strcmp(level, "container") != 0)
+        return run_flags_fail(flags, "isolation", level, "the levels are container and vm");
+    if (kernel && !is_machine)
+        return run_flags_fail(flags, "kernel", kernel,
+                              "only --isolation vm has a kernel of its own");
+    if (kernel)
+        json_object_set_new(flags->host, "Kernel", json_string(kernel));
     if (level && *level)
         json_object_set_new(flags->host, "Isolation", json_string(level));
     if (run_flags_for_each(flags, "cap-add", add_capability) < 0 ||

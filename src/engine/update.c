@@ -46,7 +46,7 @@ static int apply_resources(struct engine *engine, const struct engine_container 
 {
     const char *const words[] = {"update", "--resources", "-", container->id, NULL};
     scope_free char *text = json_dumps(resources, JSON_COMPACT);
-    return engine_runtime_call(engine, words, text, err);
+    return engine_runtime_call(engine, container, words, text, err);
 }
 
 static int apply(struct engine *engine, const struct engine_container *container,
