@@ -85,6 +85,17 @@ int engine_machine_check(const json_t *settings, struct error *err)
     return check_modes(host, err);
 }
 
+int engine_machine_refuse(const struct engine_container *container, const char *what,
+                          struct error *err)
+{
+    if (!engine_is_machine(container))
+        return 0;
+    return error_set(err, 0,
+                     "container %s is a virtual machine, which %s can't look into (copy files with "
+                     "`hull cp` while it runs)",
+                     container->name, what);
+}
+
 /* ---- config.json ---- */
 
 /* Who the user is, the guest looks up itself: its /etc/passwd may have changed. Devices, rules and

@@ -4,10 +4,13 @@
 
 #include "engine/engine_internal.h"
 
-bool engine_is_machine(const struct engine_container *container);
 /* Whether these settings, checked otherwise, can be a virtual machine's: one line on the first that
  * can't. Others are fine as they are. */
 int engine_machine_check(const json_t *settings, struct error *err);
+/* For what looks into containers from the host: 0, or -1 where it is a machine, whose disk is its
+ * guest's and is never mounted here. */
+int engine_machine_refuse(const struct engine_container *container, const char *what,
+                          struct error *err);
 /* The user and group that its monitor runs as, who own its disk and its taps: nobody else's. */
 uid_t engine_machine_owner(const struct engine_container *container);
 /* Changes config.json as the guest's agent wants it. */

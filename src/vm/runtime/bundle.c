@@ -4,7 +4,6 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/file.h"
 #include "base/memory.h"
@@ -173,12 +172,8 @@ static json_t *describe_root(const struct bundle *bundle)
 
 json_t *bundle_describe_boot(const struct bundle *bundle)
 {
-    struct timespec now;
     json_t *network = json_object_get(bundle->machine, "network");
-    clock_gettime(CLOCK_REALTIME, &now);
-    json_t *boot =
-        json_pack("{s:O, s:o, s:I}", "spec", bundle->config, "root", describe_root(bundle), "clock",
-                  (json_int_t)now.tv_sec * 1000000000 + now.tv_nsec);
+    json_t *boot = json_pack("{s:O, s:o}", "spec", bundle->config, "root", describe_root(bundle));
     if (json_is_object(network))
         json_object_set(boot, "network", network);
     if (bundle->share_count > 0)

@@ -11,6 +11,7 @@
 #include <sys/mount.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -144,6 +145,25 @@ static void start(struct keeper *keeper, int connection)
                                                 &relay_events, &keeper->relay);
 }
 
+/* ---- the guest's clock ---- */
+
+static void on_clock(void *context, json_t *reply, const struct error *err)
+{
+    (void)context;
+    (void)reply;
+    (void)err; /* a guest with a wrong clock is better than none */
+}
+
+/* It stood still while the machine started, or was paused. */
+static void set_clock(struct keeper *keeper)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    agent_call_start(&keeper->loop, &keeper->agent, "clock",
+                     json_pack("{s:I}", "time", (json_int_t)now.tv_sec * 1000000000 + now.tv_nsec),
+                     REQUEST_MS, on_clock, NULL);
+}
+
 /* ---- what commands ask ---- */
 
 static int pause_machine(struct keeper *keeper, bool pauses, struct error *err)
@@ -153,6 +173,8 @@ static int pause_machine(struct keeper *keeper, bool pauses, struct error *err)
     if (monitor_process_pause(&keeper->monitor, pauses, err) < 0)
         return -1;
     keeper->phase = pauses ? PAUSED : RUNNING;
+    if (!pauses)
+        set_clock(keeper);
     return 0;
 }
 
@@ -231,6 +253,7 @@ static void on_booted(void *context, json_t *reply, const struct error *err)
         fail(keeper, err);
     }
     keeper->phase = READY;
+    set_clock(keeper);
     say_ready(keeper, NULL);
 }
 
