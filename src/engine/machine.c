@@ -201,6 +201,7 @@ int engine_machine_prepare(struct engine *engine, const struct engine_container 
 {
     const json_t *host = engine_host_config(container);
     const char *mode = settings_text(host, "NetworkMode");
+    const char *engine_name = settings_text(host, "Engine");
     bool has_network =
         strcmp(mode, "none") != 0 && !settings_flag(container->settings, "NetworkDisabled");
     scope_free char *path = memory_format("%s/machine.json", container->run_directory);
@@ -208,7 +209,8 @@ int engine_machine_prepare(struct engine *engine, const struct engine_container 
         "{s:I, s:I, s:s, s:b, s:I, s:s, s:s?}", "vcpus", (json_int_t)count_vcpus(host), "memory",
         (json_int_t)choose_memory(host), "arguments", KERNEL_ARGUMENTS, "volatile",
         settings_flag(host, "AutoRemove"), "owner", (json_int_t)engine_machine_owner(container),
-        "engine", "auto", "monitor", engine_program(engine, "hull-vmm"));
+        "engine", *engine_name ? engine_name : "auto", "monitor",
+        engine_program(engine, "hull-vmm"));
     if (add_kernel(engine, host, machine, err) < 0 ||
         add_layers(engine, container, machine, err) < 0 ||
         add_disk(engine, container, machine, err) < 0)

@@ -290,7 +290,7 @@ refused() {
     run -1 "$settings" --isolation sandbox busybox
     [ "$output" = "--isolation 'sandbox': the levels are container and vm" ]
     run -1 "$settings" --kernel minimal busybox
-    contains "only --isolation vm has a kernel" "$output"
+    contains "only --isolation vm has one" "$output"
 }
 
 @test "an unknown flag suggests the nearest" {

@@ -40,12 +40,12 @@ nothing_left() {
 
 @test "a machine's program is a container's: streams, status, user, environment, directory, name" {
     run --separate-stderr hull run --rm -i --isolation vm --user 1000:100 -e A=b -w /tmp --hostname box \
-        --cpus 2 --memory 256m --tmpfs /t --ulimit nofile=100 --init busybox sh -c '
+        --cpus 1 --memory 256m --tmpfs /t --ulimit nofile=100 --init busybox sh -c '
         id; pwd; hostname; echo $A; ulimit -n; nproc; cat; echo error >&2
         [ "$(awk "/MemTotal/ { print \$2 }" /proc/meminfo)" -lt 262144 ] && echo small; uname -r; exit 7' <<<input
     equals '' "$(grep -v '^error$' <<<"$stderr")"
     equals 7 "$status"
-    equals "uid=1000 gid=100 groups=100 /tmp box b 100 2 input small $(uname -r)" \
+    equals "uid=1000 gid=100 groups=100 /tmp box b 100 1 input small $(uname -r)" \
         "$(tr '\n' ' ' <<<"$output" | sed 's/(users)//g; s/ $//')"
     equals error "$stderr"
     run -127 hull run --rm --isolation vm busybox /nosuch

@@ -25,7 +25,8 @@
 #define BOOT_MS 180000 /* a machine inside of an emulated one takes its time */
 #define REQUEST_MS 30000
 #define SHUTDOWN_MS 20000 /* for the guest's disk to be written */
-#define EXIT_LOST 125     /* docker's, for what the engine itself failed in */
+#define LAST_WORDS_MS 5000
+#define EXIT_LOST 125 /* docker's, for what the engine itself failed in */
 
 enum phase { BOOTING, READY, STARTING, RUNNING, PAUSED, ENDING };
 static const char *const phase_names[] = {"creating", "created", "created",
@@ -42,6 +43,7 @@ struct keeper {
     struct control_server control;
     struct loop_source signals;
     struct loop_timer deadline; /* of the end */
+    struct error lost;          /* why there is no connection to the program any more */
     enum phase phase;
     int ready;   /* or -1 */
     int starter; /* connection of who waits for the start, or -1 */
@@ -129,11 +131,22 @@ static void on_started(struct relay *relay, const struct error *err)
     keeper->starter = -1;
 }
 
+static void on_silence(struct loop_timer *timer)
+{
+    struct keeper *keeper = loop_owner(timer, struct keeper, deadline);
+    fail(keeper, &keeper->lost);
+}
+
+/* Where the connection is lost because the machine has ended, its monitor says why. */
 static void on_finished(struct relay *relay, const struct error *lost)
 {
     struct keeper *keeper = loop_owner(relay, struct keeper, relay);
-    if (lost)
-        fail(keeper, lost);
+    if (lost) {
+        keeper->lost = *lost;
+        keeper->deadline.expired = on_silence;
+        loop_timer_set(&keeper->loop, &keeper->deadline, LAST_WORDS_MS);
+        return;
+    }
     end(keeper, relay->status);
 }
 

@@ -87,15 +87,20 @@ int monitor_process_start(struct monitor_process *monitor, struct loop *loop,
     return 0;
 }
 
-/* The last line that says something, without what terminals would take for orders. */
-static char *last_line(struct monitor_process *monitor)
+/* The line of a panic, or else the last one that says something, without what terminals would take
+ * for orders. */
+static char *telling_line(struct monitor_process *monitor)
 {
     char *end = monitor->tail + monitor->tail_length;
     while (end > monitor->tail && strchr("\r\n \t", end[-1]))
         end--;
     *end = '\0';
-    char *line = strrchr(monitor->tail, '\n');
-    line = line ? line + 1 : monitor->tail;
+    char *line = strstr(monitor->tail, "Kernel panic");
+    if (!line) {
+        line = strrchr(monitor->tail, '\n');
+        line = line ? line + 1 : monitor->tail;
+    }
+    line[strcspn(line, "\r\n")] = '\0';
     for (char *at = line; *at; at++)
         if ((unsigned char)*at < ' ' || *at == 0x7f)
             *at = '?';
@@ -105,7 +110,7 @@ static char *last_line(struct monitor_process *monitor)
 int monitor_process_explain(struct monitor_process *monitor, int status, struct error *err)
 {
     read_words(monitor);
-    const char *line = last_line(monitor);
+    const char *line = telling_line(monitor);
     if (*line)
         return error_set(err, 0, "the virtual machine has ended: %.800s", line);
     if (WIFSIGNALED(status))
