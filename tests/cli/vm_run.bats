@@ -126,6 +126,17 @@ nothing_left() {
     equals kept "$(hull exec web cat /kept)"
 }
 
+@test "a machine that boots is removed at once" {
+    hull create --isolation vm --name early busybox true >/dev/null
+    hull start early 2>/dev/null 3>&- &
+    wait_until 20 test -S "/run/hull/containers/$(hull inspect -f '{{.Id}}' early)/jail/run/vsock"
+    SECONDS=0
+    hull rm -f early
+    [ "$SECONDS" -le 10 ]
+    wait
+    nothing_left 1
+}
+
 @test "whatever is killed, nothing is left, and synced files survive" {
     local keeper monitor
     hull exec web sh -c 'echo synced >/synced; sync'

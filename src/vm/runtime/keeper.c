@@ -28,9 +28,10 @@
 #define LAST_WORDS_MS 5000
 #define EXIT_LOST 125 /* docker's, for what the engine itself failed in */
 
-enum phase { BOOTING, READY, STARTING, RUNNING, PAUSED, ENDING };
-static const char *const phase_names[] = {"creating", "created", "created",
-                                          "running",  "paused",  "stopped"};
+/* FAILED: the machine has ended before anybody asked for a start, who is to hear why. */
+enum phase { BOOTING, READY, FAILED, STARTING, RUNNING, PAUSED, ENDING };
+static const char *const phase_names[] = {"created", "created", "created", "created",
+                                          "running", "paused",  "stopped"};
 
 struct keeper {
     const struct keeper_options *options;
@@ -43,9 +44,8 @@ struct keeper {
     struct control_server control;
     struct loop_source signals;
     struct loop_timer deadline; /* of the end */
-    struct error lost;          /* why there is no connection to the program any more */
+    struct error reason;        /* of FAILED; or why the program's connection is lost */
     enum phase phase;
-    int ready;   /* or -1 */
     int starter; /* connection of who waits for the start, or -1 */
     int status;
 };
@@ -58,24 +58,16 @@ _Noreturn static void leave(const struct keeper *keeper)
     exit(keeper->status);
 }
 
-static void say_ready(struct keeper *keeper, const struct error *failure)
-{
-    if (keeper->ready < 0)
-        return;
-    if (failure)
-        file_write_all(keeper->ready, failure->text, strlen(failure->text));
-    close(keeper->ready);
-    keeper->ready = -1;
-}
-
 /* What became of the machine, for who waits for it, or else where the program's errors go. */
 static void fail(struct keeper *keeper, const struct error *err)
 {
     keeper->status = EXIT_LOST;
-    if (keeper->ready >= 0) {
-        say_ready(keeper, err);
-    } else if (keeper->starter >= 0) {
+    if (keeper->starter >= 0) {
         control_answer(keeper->starter, NULL, err);
+    } else if (keeper->phase == BOOTING || keeper->phase == READY) {
+        keeper->phase = FAILED;
+        keeper->reason = *err;
+        return;
     } else if (keeper->phase != ENDING) {
         scope_free char *line = memory_format("hull: %s\n", err->text);
         descriptor_write(&keeper->relay.outputs[!keeper->relay.has_terminal].to, line,
@@ -115,6 +107,9 @@ static void on_monitor_end(struct keeper *keeper, int status)
     keeper->monitor.pid = 0;
     if (keeper->phase == ENDING)
         leave(keeper);
+    if (keeper->boot)
+        agent_call_cancel(keeper->boot);
+    keeper->boot = NULL;
     monitor_process_explain(&keeper->monitor, status, &err);
     fail(keeper, &err);
 }
@@ -125,7 +120,7 @@ static void on_started(struct relay *relay, const struct error *err)
 {
     struct keeper *keeper = loop_owner(relay, struct keeper, relay);
     if (err)
-        fail(keeper, err);
+        return fail(keeper, err);
     keeper->phase = RUNNING;
     control_answer(keeper->starter, NULL, NULL);
     keeper->starter = -1;
@@ -134,7 +129,7 @@ static void on_started(struct relay *relay, const struct error *err)
 static void on_silence(struct loop_timer *timer)
 {
     struct keeper *keeper = loop_owner(timer, struct keeper, deadline);
-    fail(keeper, &keeper->lost);
+    fail(keeper, &keeper->reason);
 }
 
 /* Where the connection is lost because the machine has ended, its monitor says why. */
@@ -142,7 +137,7 @@ static void on_finished(struct relay *relay, const struct error *lost)
 {
     struct keeper *keeper = loop_owner(relay, struct keeper, relay);
     if (lost) {
-        keeper->lost = *lost;
+        keeper->reason = *lost;
         keeper->deadline.expired = on_silence;
         loop_timer_set(&keeper->loop, &keeper->deadline, LAST_WORDS_MS);
         return;
@@ -150,10 +145,9 @@ static void on_finished(struct relay *relay, const struct error *lost)
     end(keeper, relay->status);
 }
 
-static void start(struct keeper *keeper, int connection)
+static void start(struct keeper *keeper)
 {
     keeper->phase = STARTING;
-    keeper->starter = connection;
     keeper->relay.process = agent_process_start(&keeper->loop, &keeper->agent, REQUEST_MS,
                                                 &relay_events, &keeper->relay);
 }
@@ -191,14 +185,25 @@ static int pause_machine(struct keeper *keeper, bool pauses, struct error *err)
     return 0;
 }
 
+/* As far as it can now: once the machine is up, and somebody has asked for the start. */
+static void go_on(struct keeper *keeper)
+{
+    if (keeper->starter >= 0 && keeper->phase == READY)
+        start(keeper);
+    else if (keeper->starter >= 0 && keeper->phase == FAILED)
+        fail(keeper, &keeper->reason);
+}
+
 static void on_asked(struct control_server *server, int connection, const char *word)
 {
     struct keeper *keeper = loop_owner(server, struct keeper, control);
     struct error err;
     int status = 0;
     if (strcmp(word, "start") == 0) {
-        if (keeper->phase == READY)
-            return start(keeper, connection);
+        if (keeper->phase <= FAILED && keeper->starter < 0) {
+            keeper->starter = connection;
+            return go_on(keeper);
+        }
         status = error_set(&err, 0, "the machine is %s", phase_names[keeper->phase]);
     } else if (strcmp(word, "pause") == 0 || strcmp(word, "resume") == 0) {
         status = pause_machine(keeper, *word == 'p', &err);
@@ -260,14 +265,11 @@ static void on_booted(void *context, json_t *reply, const struct error *err)
 {
     struct keeper *keeper = context;
     keeper->boot = NULL;
-    if (!reply) {
-        /* Where the machine is gone, that says more. */
-        reap(keeper);
-        fail(keeper, err);
-    }
+    if (!reply)
+        return fail(keeper, err);
     keeper->phase = READY;
     set_clock(keeper);
-    say_ready(keeper, NULL);
+    go_on(keeper);
 }
 
 /* The cgroup has all of the machine's processes. */
@@ -321,14 +323,15 @@ void keeper_run(const struct keeper_options *options)
         .agent = {options->bundle->socket, AGENT_PORT},
         .relay = {.started = on_started, .finished = on_finished},
         .control = {.asked = on_asked},
-        .ready = options->ready,
         .starter = -1,
         .status = EXIT_LOST,
     };
-    if (begin(&keeper, &err) < 0) {
-        say_ready(&keeper, &err);
+    int status = begin(&keeper, &err);
+    if (status < 0)
+        file_write_all(options->ready, err.text, strlen(err.text));
+    close(options->ready);
+    if (status < 0)
         leave(&keeper);
-    }
     loop_run(&keeper.loop);
     leave(&keeper);
 }

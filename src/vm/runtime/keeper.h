@@ -10,7 +10,7 @@
 struct keeper_options {
     const struct bundle *bundle;
     const struct record *record;
-    int ready; /* where it says that the machine is up: nothing, or an error's text; closed then */
+    int ready; /* where it says that the monitor was started: nothing, or an error's text */
 };
 
 /* Keeps it; doesn't return. */

@@ -14,7 +14,7 @@
 static const struct command_verb create = {
     .name = "create",
     .arguments = "ID",
-    .summary = "start a virtual machine, whose program doesn't run yet",
+    .summary = "begin to boot a virtual machine, whose program doesn't run yet",
     .description = "The bundle has config.json, as the OCI runtime specification describes it, and "
                    "machine.json, as hull writes it.",
     .flags =
