@@ -173,6 +173,11 @@ static void messages_of_devices(void **state)
     assert_int_equal(pending(3), EVENT_NMI);
     assert_true(controllers_take_nmi(controllers, 3));
     assert_false(controllers_take_nmi(controllers, 3));
+    for (unsigned i = 0; i < 5; i++)
+        interrupts_send_message(interrupts, MSI | 3 << 12, 0x400);
+    assert_true(controllers_take_nmi(controllers, 3));
+    assert_true(controllers_take_nmi(controllers, 3));
+    assert_false(controllers_take_nmi(controllers, 3));
     interrupts_send_message(interrupts, 0xfee, 0x61);
     interrupts_send_message(interrupts, UINT64_MAX, UINT32_MAX);
     for (unsigned i = 0; i < VCPUS; i++)

@@ -174,8 +174,8 @@ bool controllers_take_nmi(struct controllers *controllers, unsigned vcpu)
 {
     struct controllers_vcpu *of = &controllers->vcpus[vcpu];
     controllers_acquire(controllers);
-    bool had = of->has_nmi && !of->is_stopped;
-    of->has_nmi = of->has_nmi && !had;
+    bool had = of->nmis > 0 && !of->is_stopped;
+    of->nmis -= had;
     controllers_touch(controllers, vcpu);
     controllers_release(controllers);
     return had;
@@ -185,7 +185,8 @@ bool controllers_take_init(struct controllers *controllers, unsigned vcpu)
 {
     struct controllers_vcpu *of = &controllers->vcpus[vcpu];
     controllers_acquire(controllers);
-    of->has_init = of->has_nmi = false;
+    of->has_init = false;
+    of->nmis = 0;
     of->is_stopped = vcpu > 0;
     local_apic_reset(&of->apic);
     controllers_touch(controllers, vcpu);
