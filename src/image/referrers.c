@@ -99,8 +99,11 @@ int referrers_add(struct referrers *referrers, const json_t *descriptor, const c
     for (size_t i = 0; i < referrers->count; i++)
         if (strcmp(referrers->items[i].digest, referrer.digest) == 0)
             return 0;
-    if (referrers->count == REFERRERS_MAX)
-        return error_set(err, E2BIG, "there are more than %d", REFERRERS_MAX);
+    if (referrers->count == REFERRERS_MAX) {
+        *err = (struct error){.code = E2BIG};
+        snprintf(err->text, sizeof err->text, "there are more than %d", REFERRERS_MAX);
+        return -1;
+    }
     json_t *annotations = json_object_get(descriptor, "annotations");
     referrer.annotations = json_is_object(annotations) ? json_incref(annotations) : json_object();
     referrers->items =

@@ -35,7 +35,8 @@ json_t *referrer_describe(const json_t *manifest, const char *media_type, const 
                           size_t length);
 
 /* Adds what a descriptor tells, unless it is there already or of another type than the one wanted
- * (NULL: any). -1 if that isn't valid, or there are too many (err->code E2BIG). */
+ * (NULL: any). -1 with err, which isn't NULL, if that isn't valid, or there are too many (err->code
+ * E2BIG). */
 int referrers_add(struct referrers *referrers, const json_t *descriptor, const char *wanted,
                   struct error *err);
 

@@ -7,7 +7,7 @@
 #include "base/scope.h"
 #include "image/digest.h"
 
-#define PAGES_MAX 1000
+#define PAGES_MAX 250
 #define BYTES_MAX (64u << 20) /* of all pages */
 
 int registry_subject(const struct registry_manifest *manifest, char digest[IMAGE_DIGEST_SIZE])
