@@ -95,8 +95,7 @@ load network
     [[ $output == *"port 0.0.0.0:9000/tcp is published by container 'one'"* ]]
     client attach "$b" -p 9002-9009:90 >attachment
     jq -e '.Ports["90/tcp"][0].HostPort == "9003"' attachment
-    in_background on_host python3 -m http.server 9100
-    wait_until 10 get on_host -- http://127.0.0.1:9100/
+    serve_http on_host -- 9100
     run client attach "$c" -p 9100:80
     [[ $output == *"port 0.0.0.0:9100/tcp is used by a process of the host"* ]]
     # what failed has left nothing
