@@ -24,6 +24,26 @@ const char *referrer_type(const json_t *manifest)
     return type;
 }
 
+bool referrer_is_no_image(const json_t *manifest, char text[REFERRER_TEXT_SIZE])
+{
+    const char *config =
+        json_string_value(json_object_get(json_object_get(manifest, "config"), "mediaType"));
+    const char *subject =
+        json_string_value(json_object_get(json_object_get(manifest, "subject"), "digest"));
+    bool is_empty = config && strcmp(config, "application/vnd.oci.empty.v1+json") == 0;
+    if (!config || strcmp(config, IMAGE_TYPE_OCI_CONFIG) == 0 ||
+        strcmp(config, IMAGE_TYPE_DOCKER_CONFIG) == 0 ||
+        (!is_empty && !json_object_get(manifest, "artifactType")))
+        return false;
+    bool refers = subject && reference_is_digest(subject);
+    snprintf(text, REFERRER_TEXT_SIZE, "an artifact of type %.255s%s%s", referrer_type(manifest),
+             refers ? " that refers to " : "", refers ? subject : "");
+    for (char *at = text; *at; at++)
+        if (*at < ' ' || *at > '~')
+            *at = '?';
+    return true;
+}
+
 json_t *referrer_describe(const json_t *manifest, const char *media_type, const char *digest,
                           size_t length)
 {

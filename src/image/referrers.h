@@ -30,6 +30,11 @@ void referrers_release(struct referrers *referrers);
  * NULL if it says neither. */
 const char *referrer_type(const json_t *manifest);
 
+/* What a manifest says that it describes instead of an image: "an artifact of type
+ * application/spdx+json that refers to sha256:…". False if it may well be an image's. */
+#define REFERRER_TEXT_SIZE 384
+bool referrer_is_no_image(const json_t *manifest, char text[REFERRER_TEXT_SIZE]);
+
 /* The descriptor of a manifest in an index of referrers; the caller releases it. */
 json_t *referrer_describe(const json_t *manifest, const char *media_type, const char *digest,
                           size_t length);

@@ -100,21 +100,13 @@ static void release_parts(struct parts *parts)
     free(parts->diff_ids);
 }
 
-/* Before any of it is fetched: what isn't an image at all, but perhaps refers to one. */
-static int refuse_artifact(const struct registry_manifest *manifest,
-                           const struct image_descriptor *config, struct error *err)
+/* Before any of it is fetched. */
+static int refuse_artifact(const struct registry_manifest *manifest, struct error *err)
 {
-    static const char empty[] = "application/vnd.oci.empty.v1+json";
-    char subject[IMAGE_DIGEST_SIZE];
+    char text[REFERRER_TEXT_SIZE];
     json_auto_t *document = json_loadb(manifest->bytes, manifest->length, 0, NULL);
-    if (strcmp(config->media_type, IMAGE_TYPE_OCI_CONFIG) == 0 ||
-        strcmp(config->media_type, IMAGE_TYPE_DOCKER_CONFIG) == 0 ||
-        (!json_object_get(document, "artifactType") && strcmp(config->media_type, empty) != 0))
-        return 0;
-    if (registry_subject(manifest, subject))
-        return error_set(err, 0, "it is no image, but a %.255s that refers to %s",
-                         referrer_type(document), subject);
-    return error_set(err, 0, "it is no image, but a %.255s", referrer_type(document));
+    return referrer_is_no_image(document, text) ? error_set(err, 0, "it is no image, but %s", text)
+                                                : 0;
 }
 
 static int get_config(struct registry_fetch *fetch, struct image_lease *lease,
@@ -165,8 +157,7 @@ static int read_parts(struct registry_fetch *fetch, struct image_lease *lease,
     size_t length;
     if (image_manifest_parse(manifest->bytes, manifest->length, &parts->config, &parts->layers,
                              &parts->layer_count, err) < 0 ||
-        refuse_artifact(manifest, &parts->config, err) < 0 ||
-        get_config(fetch, lease, &parts->config, err) < 0)
+        refuse_artifact(manifest, err) < 0 || get_config(fetch, lease, &parts->config, err) < 0)
         return -1;
     scope_free char *config =
         image_blob_read(fetch->store, parts->config.digest, IMAGE_CONFIG_LIMIT, &length, err);

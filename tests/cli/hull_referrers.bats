@@ -260,6 +260,35 @@ load_referrer() {
     tar -C "$layout" -c . | (inside "$hull_program" --root "$root" load) >/dev/null
 }
 
+@test "an archive may have artifacts beside its images, but no artifacts alone" {
+    command -v skopeo >/dev/null || skip "no skopeo"
+    local layout=$BATS_TEST_TMPDIR/layout digest
+    load_referrer "sha256:$(printf 0%.0s {1..64})" localhost/beside:1
+    jq -c --arg subject "$(jq -r '.manifests[0].digest' "$layout/index.json")" --arg type "$bill" \
+        '.artifactType = $type | .subject.digest = $subject | .config.mediaType = "application/vnd.oci.empty.v1+json"' \
+        "$BATS_TEST_TMPDIR/manifest" >"$BATS_TEST_TMPDIR/artifact"
+    digest=$(sha256sum <"$BATS_TEST_TMPDIR/artifact" | cut -d ' ' -f 1)
+    cp "$BATS_TEST_TMPDIR/artifact" "$layout/blobs/sha256/$digest"
+    jq -c --arg digest "sha256:$digest" --argjson size "$(stat -c %s "$BATS_TEST_TMPDIR/artifact")" \
+        '.manifests = [{mediaType: "application/vnd.oci.image.manifest.v1+json", digest: $digest, size: $size}] + .manifests' \
+        "$layout/index.json" >"$BATS_TEST_TMPDIR/both"
+    cp "$BATS_TEST_TMPDIR/both" "$layout/index.json"
+    tar -C "$layout" -cf "$BATS_TEST_TMPDIR/both.tar" .
+    root=$BATS_TEST_TMPDIR/other
+    run hull load --input "$BATS_TEST_TMPDIR/both.tar"
+    echo "$output"
+    [ "$status" = 0 ]
+    [[ ${lines[0]} == *"sha256:$digest is passed over: it is no image, but an artifact of type $bill that refers to sha256:"* ]]
+    [[ ${lines[1]} == "Loaded image: localhost/beside:1" ]]
+    [ ! -e "$root/images/blobs/sha256/$digest" ]
+    hull system check
+    jq -c '.manifests |= .[:1]' "$BATS_TEST_TMPDIR/both" >"$layout/index.json"
+    tar -C "$layout" -cf "$BATS_TEST_TMPDIR/alone.tar" .
+    run hull load --input "$BATS_TEST_TMPDIR/alone.tar"
+    [ "$status" = 1 ]
+    [[ ${lines[-1]} == *"the archive has no image in it" ]]
+}
+
 @test "docker-registry: what others and hull entered under the tag; an artifact isn't pulled for an image" {
     command -v docker-registry >/dev/null || skip "no docker-registry"
     command -v skopeo >/dev/null || skip "no skopeo"
@@ -287,7 +316,7 @@ load_referrer() {
     run hull pull "$name@$artifact"
     echo "$output"
     [ "$status" = 1 ]
-    [[ ${lines[-1]} == *"$name@$artifact: it is no image, but a $bill that refers to $digest" ]]
+    [[ ${lines[-1]} == *"$name@$artifact: it is no image, but an artifact of type $bill that refers to $digest" ]]
     run hull images --quiet --no-trunc
     [ "${#lines[@]}" = 1 ]
     hull system check

@@ -127,6 +127,32 @@ static void a_manifest_is_described_by_its_type_or_its_configurations(void **sta
     assert_int_equal(json_object_size(referrers.items[0].annotations), 1);
 }
 
+static void what_is_no_image_is_told_from_what_may_be(void **state)
+{
+    static const char *const images[] = {
+        "{}",
+        "{\"config\": {\"mediaType\": \"" IMAGE_TYPE_OCI_CONFIG "\"}, \"artifactType\": \"a/b\"}",
+        "{\"config\": {\"mediaType\": \"" IMAGE_TYPE_DOCKER_CONFIG "\"}}",
+        "{\"config\": {\"mediaType\": \"application/octet-stream\"}}",
+    };
+    char text[REFERRER_TEXT_SIZE];
+    (void)state;
+    for (size_t i = 0; i < sizeof images / sizeof *images; i++) {
+        json_auto_t *manifest = json_loads(images[i], 0, NULL);
+        assert_false(referrer_is_no_image(manifest, text));
+    }
+    json_auto_t *empty = json_loads(
+        "{\"config\": {\"mediaType\": \"application/vnd.oci.empty.v1+json\"}, \"subject\": 7}", 0,
+        NULL);
+    assert_true(referrer_is_no_image(empty, text));
+    assert_string_equal(text, "an artifact of type application/vnd.oci.empty.v1+json");
+    json_auto_t *typed = json_loads("{\"config\": {\"mediaType\": \"a/c\"}, \"artifactType\": "
+                                    "\"a/b\\u001b[2J\", \"subject\": {\"digest\": \"" DIGEST "\"}}",
+                                    0, NULL);
+    assert_true(referrer_is_no_image(typed, text));
+    assert_string_equal(text, "an artifact of type a/b?[2J that refers to " DIGEST);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -135,6 +161,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_a_descriptor_is_refused),
         cmocka_unit_test(there_are_only_so_many),
         cmocka_unit_test(a_manifest_is_described_by_its_type_or_its_configurations),
+        cmocka_unit_test(what_is_no_image_is_told_from_what_may_be),
     };
     return cmocka_run_group_tests_name("referrers", tests, NULL, NULL);
 }
