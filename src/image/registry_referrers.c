@@ -94,7 +94,7 @@ struct listing {
 
 /* An answer, or what has the tag. Whoever may push to the repository may have written it, so that
  * one which isn't valid doesn't keep us from the others. Types are compared here, whatever filters
- * the registry says that it applied. */
+ * the registry says that it applied. err isn't NULL; its code is E2BIG if there are too many. */
 static int read_index(struct listing *listing, const char *bytes, size_t length, struct error *err)
 {
     json_auto_t *index = json_loadb(bytes ? bytes : "", length, 0, NULL);
@@ -107,16 +107,19 @@ static int read_index(struct listing *listing, const char *bytes, size_t length,
         struct error failed = {0};
         if (referrers_add(listing->referrers, element, listing->wanted, &failed) == 0)
             continue;
-        if (failed.code == E2BIG)
-            return error_set(err, 0, "%s sends too many: %s", listing->session->host, failed.text);
+        if (failed.code == E2BIG) {
+            error_set(err, 0, "%s sends too many: %s", listing->session->host, failed.text);
+            err->code = E2BIG;
+            return -1;
+        }
         if (listing->invalid++ == 0)
             listing->reason = failed;
     }
     return 0;
 }
 
-/* One answer of the API: 1 with the URL of the next, if there is one; 0 if the registry has no such
- * API; or -1. */
+/* One answer of the API: 1 with the URL of the next, or NULL if it is the last; 0 if the registry
+ * has no such API; or -1. */
 static int get_page(struct listing *listing, const char *url, char **next, struct error *err)
 {
     scope_registry_http_response struct registry_http_response response = {0};
@@ -132,10 +135,10 @@ static int get_page(struct listing *listing, const char *url, char **next, struc
     listing->bytes += response.length;
     if (listing->pages > PAGES_MAX || listing->bytes > BYTES_MAX)
         return error_set(err, 0, "the list of %s doesn't end", listing->session->host);
-    if (read_index(listing, response.body, response.length, err) < 0 ||
-        registry_session_next_page(listing->session, url, &response, next, err) < 0)
-        return -1;
-    return 1;
+    struct error failed = {0};
+    if (read_index(listing, response.body, response.length, &failed) < 0)
+        return error_set(err, 0, "%s", failed.text);
+    return registry_session_next_page(listing->session, url, &response, next, err) < 0 ? -1 : 1;
 }
 
 /* 1, 0 or -1, as get_page(). */
@@ -150,11 +153,10 @@ static int get_pages(struct listing *listing, const char *subject, struct error 
         free(url);
         url = filtered;
     }
-    for (; url && status == 1; url = next) {
+    for (; url; url = next) {
         status = get_page(listing, url, &next, err);
         free(url);
     }
-    free(url);
     return status;
 }
 
@@ -174,9 +176,11 @@ static int get_by_tag(struct listing *listing, const char *subject, struct error
         return -1;
     }
     if (!image_type_is_index(found.media_type))
-        error_set(&failed, 0, "it is a %s", found.media_type);
+        error_set(&failed, 0, "it is a manifest");
     else if (read_index(listing, found.bytes, found.length, &failed) == 0)
         return 0;
+    if (failed.code == E2BIG)
+        return error_set(err, 0, "%s", failed.text);
     error_wrap(&failed, "the tag %s isn't an index of referrers", tag);
     warnings_say(listing->session->warnings, &failed);
     return 0;

@@ -194,6 +194,9 @@ digest_of() { (inside curl -s "http://127.0.0.1:5400/v2/filters/manifests/$1") |
     referrers many
     [ "$status" = 1 ]
     [[ ${lines[0]} == *"127.0.0.1:5400 sends too many: there are more than 10000" ]]
+    referrers crowded
+    [ "$status" = 1 ]
+    [[ ${lines[0]} == *"127.0.0.1:5400 sends too many: there are more than 10000" ]]
     referrers huge
     [ "$status" = 1 ]
     [[ $output == *"longer than"* ]]

@@ -22,6 +22,7 @@ control    types and annotations that move a terminal's cursor
 denied     403
 busy       503 for the first request, then as filters
 tagged     knows no referrers, and has the index under the digest's tag
+crowded    knows none, and has 11000 under that tag
 image      knows none, and has an image under that tag
 damaged    knows none, and has what is no index under that tag, and says it is
 none       knows none, and has no such tag
@@ -136,6 +137,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         tag = digest_of(IMAGE).replace(":", "-")
         if self.repository in ("tagged", "old"):
             by_name[tag] = index(OF_IMAGE)
+        if self.repository == "crowded":
+            by_name[tag] = index([{"digest": f"sha256:{n:064x}", "size": 1} for n in range(11000)])
         if self.repository == "image":
             by_name[tag] = IMAGE
         if self.repository == "damaged":
@@ -156,7 +159,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def referrers(self, listed):
         way, wanted = self.repository, self.query.get("artifactType")
         number = int(self.query.get("page", 0))
-        if way in ("tagged", "image", "damaged", "none", "failing"):
+        if way in ("tagged", "crowded", "image", "damaged", "none", "failing"):
             return self.answer(404, b"404 page not found")
         if way in ("old", "denied"):
             return self.answer(405 if way == "old" else 403, b"{}")
