@@ -13,6 +13,7 @@ void referrers_release(struct referrers *referrers)
     for (size_t i = 0; i < referrers->count; i++)
         json_decref(referrers->items[i].annotations);
     free(referrers->items);
+    json_decref(referrers->digests);
     *referrers = (struct referrers){0};
 }
 
@@ -116,14 +117,16 @@ int referrers_add(struct referrers *referrers, const json_t *descriptor, const c
         return -1;
     if (wanted && strcmp(referrer.artifact_type, wanted) != 0)
         return 0;
-    for (size_t i = 0; i < referrers->count; i++)
-        if (strcmp(referrers->items[i].digest, referrer.digest) == 0)
-            return 0;
+    if (json_object_get(referrers->digests, referrer.digest))
+        return 0;
     if (referrers->count == REFERRERS_MAX) {
         *err = (struct error){.code = E2BIG};
         snprintf(err->text, sizeof err->text, "there are more than %d", REFERRERS_MAX);
         return -1;
     }
+    if (!referrers->digests)
+        referrers->digests = json_object();
+    json_object_set_new(referrers->digests, referrer.digest, json_null());
     json_t *annotations = json_object_get(descriptor, "annotations");
     referrer.annotations = json_is_object(annotations) ? json_incref(annotations) : json_object();
     referrers->items =

@@ -20,6 +20,7 @@ struct referrer {
 struct referrers {
     struct referrer *items; /* each digest once */
     size_t count;
+    json_t *digests; /* keys: theirs */
 };
 
 /* Zeroes it too; a zeroed list is borne. */
