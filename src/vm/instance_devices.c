@@ -67,15 +67,7 @@ static struct disk *open_composite(const char *path, const struct disk_settings 
     scope_disk_layout struct disk_layout layout = {0};
     if (read_layout(path, &layout, err) < 0)
         return NULL;
-    scope_free struct disk_piece *pieces = memory_allocate(layout.count + 1, sizeof *pieces);
-    for (size_t i = 0; i < layout.count; i++) {
-        const struct disk_extent *extent = &layout.extents[i];
-        pieces[i] = (struct disk_piece){.offset = extent->offset,
-                                        .length = extent->length,
-                                        .path = extent->path,
-                                        .bytes = extent->bytes};
-    }
-    return disk_open_composite(pieces, layout.count, layout.size, settings, loop, err);
+    return disk_open_composite(&layout, settings, loop, err);
 }
 
 struct disk *instance_open_disk(struct instance *instance, const struct drive_settings *drive,

@@ -20,29 +20,29 @@
 #define KEEPER_MS 60000
 #define AGENT_MS 10000
 
-static int ask(const struct verb_context *context, const char *word,
-               char answer[CONTROL_ANSWER_SIZE], struct error *err)
+static int ask(const struct verb_context *context, const char *word, int timeout, struct error *err)
 {
     scope_record struct record record = {0};
     if (record_require(&record, context->root, context->id, err) < 0)
         return -1;
     scope_free char *path = record_control_path(&record);
-    return control_ask(path, word, KEEPER_MS, answer, err);
+    return control_ask(path, word, timeout, NULL, err);
 }
 
+/* It includes the boot, whose time the keeper limits. */
 int verb_start(const struct verb_context *context, struct error *err)
 {
-    return ask(context, "start", NULL, err);
+    return ask(context, "start", -1, err);
 }
 
 int verb_pause(const struct verb_context *context, struct error *err)
 {
-    return ask(context, "pause", NULL, err);
+    return ask(context, "pause", KEEPER_MS, err);
 }
 
 int verb_resume(const struct verb_context *context, struct error *err)
 {
-    return ask(context, "resume", NULL, err);
+    return ask(context, "resume", KEEPER_MS, err);
 }
 
 /* The keeper passes it on; SIGKILL ends it, and with it the machine. */
