@@ -199,6 +199,7 @@ static int build(struct instance *instance, const struct vm_settings *settings, 
         .shared_memory = settings->filesystem_count > 0,
         .has_pci = instance->options->pci,
         .user_interrupts = instance->options->user_interrupts,
+        .has_keyboard = instance->options->api_socket, /* for SendCtrlAltDel */
         .serial_output = settings->serial.output_path ? instance->serial_output : STDOUT_FILENO,
         .serial_input = settings->serial.output_path ? -1 : serial_input(),
         .change_cpuid = settings->cpu.given ? change_cpuid : NULL,
