@@ -1,6 +1,7 @@
 /* The first process of a guest whose start is measured: says that it runs, and when after the
- * kernel's first line that was, in seconds of the kernel's own clock; then it resets the machine.
- * Static, and alone in its initial RAM disk. */
+ * kernel's first line that was, in seconds of the kernel's own clock. Then it resets the machine,
+ * or stays if the kernel's command line ends with "-- stay". Static, and alone in its initial RAM
+ * disk. */
 #include <stdio.h>
 #include <string.h>
 #include <sys/klog.h>
@@ -20,7 +21,7 @@ static const char *find_start(char *log)
     return line ? strtok(line + 1, " ]") : NULL;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     static char log[1 << 18];
     static const char here[] = "guest: init\n";
@@ -30,5 +31,7 @@ int main(void)
     const char *start = length > 0 ? find_start(log) : NULL;
     printf("guest: kernel %s\n", start ? start : "unknown");
     fflush(stdout);
+    while (argc > 1 && strcmp(argv[1], "stay") == 0)
+        pause();
     return reboot(RB_AUTOBOOT);
 }
