@@ -4,7 +4,7 @@
 modprobe kvm_amd
 vmm=/usr/local/bin/hull-vmm
 guest_init=$(scripts/program build/release guest_init)
-memory=128
+memory=${memory:-128} # MiB of both; a script may have chosen another number
 arguments='console=ttyS0 quiet panic=-1 reboot=t'
 
 # An initial RAM disk whose init says "guest: init" and how long the kernel took, in $work/initrd.
@@ -54,8 +54,12 @@ result() {
             exit !met }'
 }
 
-# The median of the numbers of standard input.
-median() { sort -n | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
+# The median of the numbers of standard input, of which there must be one.
+median() {
+    sort -n | awk '{ v[NR] = $1 } END {
+        if (NR == 0) exit 2
+        print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'
+}
 
 # wait_for TEXT FILE: until the text is in what a guest said
 wait_for() {
