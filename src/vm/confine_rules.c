@@ -157,9 +157,9 @@ static const struct confine_rule user_network[] = {
 
 /* ---- The other threads ---- */
 
-static const struct confine_rule api[] = {ANY(poll),    ANY(epoll_wait), ANY(epoll_ctl),
-                                          ANY(accept4), ANY(recvfrom),   ANY(sendto),
-                                          ANY(sendmsg), ANY(shutdown)};
+static const struct confine_rule api[] = {ANY(poll),      ANY(epoll_wait), ANY(epoll_pwait),
+                                          ANY(epoll_ctl), ANY(accept4),    ANY(recvfrom),
+                                          ANY(sendto),    ANY(sendmsg),    ANY(shutdown)};
 
 static const struct confine_rule worker[] = {ANY(preadv),   ANY(pwritev),   ANY(pread64),
                                              ANY(pwrite64), ANY(fdatasync), ANY(fallocate)};

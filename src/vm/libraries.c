@@ -19,7 +19,7 @@ static bool wants_user_network(const struct vm_options *options)
 {
     const char *jail = options->jail.directory;
     if (!options->config_file)
-        return true;
+        return options->api_socket;
     scope_close int root = open(jail ? jail : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
     scope_close int file = file_open_resolved(root, options->config_file, O_RDONLY | O_NONBLOCK, 0,
                                               jail ? RESOLVE_IN_ROOT : 0);
@@ -43,13 +43,12 @@ int libraries_load(const struct vm_options *options, struct error *err)
 int libraries_provide(const struct vm_options *options, char **argv, struct error *err)
 {
     static const char *const built[] = {"hull-vmm-dynamic", NULL};
-    if (!options->api_socket && !wants_user_network(options))
+    if (!wants_user_network(options))
         return 0;
     scope_free char *program = installation_find(built, VM_DYNAMIC_PROGRAM);
     execv(program, argv);
     return error_set(err, errno,
-                     "the API and user-mode networks need %s, which can't be executed (install "
-                     "hull again)",
+                     "user-mode networks need %s, which can't be executed (install hull again)",
                      program);
 }
 
