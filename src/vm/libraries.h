@@ -1,9 +1,9 @@
 /* Shared libraries, which are loaded when a machine needs one: linking them would cost every start.
  *
  * hull-vmm is two programs from the same sources, where it is built with `static`. What is executed
- * is linked statically, with musl: it starts in a fraction of the time, and half of the memory that a
- * small machine costs beside its own would be the other's libraries. A machine that needs libslirp is
- * the other program's, which is executed in its place. */
+ * is linked statically, with musl: it starts in a fraction of the time, and half of the memory that
+ * a small machine costs beside its own would be the other's libraries. A machine that needs
+ * libslirp is the other program's, which is executed in its place. */
 #ifndef HULL_VM_LIBRARIES_H
 #define HULL_VM_LIBRARIES_H
 
