@@ -175,6 +175,19 @@ static int wait_for_debugger(struct instance *instance, struct error *err)
     return instance->debugger ? 0 : -1;
 }
 
+/* The only engine there is; unless it was asked for by name, it is taken if it can do the work. */
+static int check_engine(struct instance *instance, struct error *err)
+{
+    double rate;
+    if (instance->options->engine == VM_ENGINE_KVM)
+        return 0;
+    if (kvm_engine_probe(instance->machine.vcpus[0].vcpu, &instance->machine.memory, &rate, err) <
+        0)
+        return error_wrap(err, "no engine can run a machine here");
+    log_debug("KVM executes %.0f million instructions a second in kernel mode", rate);
+    return 0;
+}
+
 static int build(struct instance *instance, const struct vm_settings *settings, struct error *err)
 {
     const struct machine_settings *wanted = &settings->machine;
@@ -186,6 +199,7 @@ static int build(struct instance *instance, const struct vm_settings *settings, 
         .shared_memory = settings->filesystem_count > 0,
         .has_pci = instance->options->pci,
         .user_interrupts = instance->options->user_interrupts,
+        .has_keyboard = instance->options->api_socket, /* for SendCtrlAltDel */
         .serial_output = settings->serial.output_path ? instance->serial_output : STDOUT_FILENO,
         .serial_input = settings->serial.output_path ? -1 : serial_input(),
         .change_cpuid = settings->cpu.given ? change_cpuid : NULL,
@@ -202,7 +216,7 @@ static int build(struct instance *instance, const struct vm_settings *settings, 
     serial_limit(instance->machine.serial, &limit);
     instance->machine.owner = instance;
     instance->machine.boot_event = instance->options->boot_timer ? on_boot_event : NULL;
-    if (instance_add_devices(instance, settings, err) < 0 ||
+    if (check_engine(instance, err) < 0 || instance_add_devices(instance, settings, err) < 0 ||
         machine_boot(&instance->machine, instance->kernel, settings->boot.kernel_path,
                      instance->initrd, settings->boot.initrd_path, arguments, err) < 0 ||
         wait_for_debugger(instance, err) < 0 || machine_start(&instance->machine, err) < 0)

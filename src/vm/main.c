@@ -16,6 +16,7 @@
 #include "vm/control/options.h"
 #include "vm/instance.h"
 #include "vm/jail.h"
+#include "vm/libraries.h"
 
 /* Firecracker's exit codes where they say the same. */
 enum exit_code {
@@ -85,18 +86,6 @@ static void make_terminal_raw(struct monitor *monitor)
     cfmakeraw(&raw);
     raw.c_oflag |= OPOST | ONLCR;
     monitor->terminal_is_raw = tcsetattr(STDIN_FILENO, TCSANOW, &raw) == 0;
-}
-
-/* One engine is there; unless it was asked for by name, it is taken if it can do the work. */
-static int choose_engine(const struct vm_options *options, struct error *err)
-{
-    double rate = 0;
-    if (options->engine == VM_ENGINE_KVM)
-        return 0;
-    if (kvm_engine_probe("/dev/kvm", &rate, err) < 0)
-        return error_wrap(err, "no engine can run a machine here");
-    log_debug("KVM executes %.0f million instructions a second in kernel mode", rate);
-    return 0;
 }
 
 static int open_monitor(struct monitor *monitor, struct error *err)
@@ -208,7 +197,7 @@ static int run(struct monitor *monitor, struct error *err)
     if (options->config_file &&
         vm_settings_read_file(control_settings(monitor->control), options->config_file, err) < 0)
         return complain(err), EXIT_SETTINGS;
-    if (lock_up(monitor, err) < 0 || choose_engine(options, err) < 0)
+    if (lock_up(monitor, err) < 0)
         return complain(err), EXIT_BROKEN;
     make_terminal_raw(monitor);
     if (serve(monitor, err) < 0)
@@ -228,6 +217,8 @@ int main(int argc, char **argv)
         vm_options_release(&monitor.options);
         return status < 0 ? EXIT_COMMAND_LINE : EXIT_FINE;
     }
+    if (libraries_provide(&monitor.options, argv, &err) < 0)
+        return complain(&err), EXIT_BROKEN;
     if (monitor.options.jail.directory) {
         int child = jail_enter(&monitor.options, &err);
         if (child < 0)
