@@ -1,0 +1,198 @@
+/* Address translation: the walk of the guest's page tables (Intel SDM 3A, 4.5), and the software
+ * TLB that is filled from it. */
+#include "vm/cpu/bt/bt_internal.h"
+
+#define ENTRY_PRESENT 1ull
+#define ENTRY_WRITE (1ull << 1)
+#define ENTRY_USER (1ull << 2)
+#define ENTRY_ACCESSED (1ull << 5)
+#define ENTRY_DIRTY (1ull << 6)
+#define ENTRY_LARGE (1ull << 7)
+#define ENTRY_GLOBAL (1ull << 8)
+#define ENTRY_NO_EXECUTE (1ull << 63)
+#define ENTRY_ADDRESS 0x000ffffffffff000ull
+#define ENTRY_RESERVED 0x000f000000000000ull /* physical addresses have 48 bits */
+
+#define FAULT_PRESENT 1u
+#define FAULT_WRITE 2u
+#define FAULT_USER 4u
+#define FAULT_RESERVED 8u
+#define FAULT_FETCH 16u
+
+struct walk {
+    uint64_t physical; /* of the page of 4 KiB */
+    bool is_writable, is_user, is_global, is_dirty, no_execute;
+};
+
+uint8_t *bt_host_page(const struct bt_engine *engine, uint64_t physical, bool to_write)
+{
+    uint64_t page = physical & ~GUEST_PAGE_MASK;
+    for (unsigned i = 0; i < BT_SLOTS_MAX; i++) {
+        const struct bt_slot *slot = &engine->slots[i];
+        if (page - slot->address < slot->size)
+            return slot->read_only && to_write ? NULL : slot->host + (page - slot->address);
+    }
+    return NULL;
+}
+
+static uint64_t *entry_at(const struct bt_engine *engine, uint64_t physical)
+{
+    uint8_t *page = bt_host_page(engine, physical, true);
+    return page ? (uint64_t *)(void *)(page + (physical & (GUEST_PAGE_MASK & ~7ull))) : NULL;
+}
+
+static bool fault(struct bt_vcpu *vcpu, uint64_t linear, unsigned access, uint32_t error)
+{
+    bool is_user = vcpu->level == 3 && !(access & BT_SYSTEM);
+    bool tells_fetch = (vcpu->efer & EFER_NXE) || (vcpu->cr4 & CR4_SMEP);
+    error |= access & BT_WRITE ? FAULT_WRITE : 0;
+    error |= is_user ? FAULT_USER : 0;
+    error |= (access & BT_EXECUTE) && tells_fetch ? FAULT_FETCH : 0;
+    return bt_page_fault(vcpu, linear, error);
+}
+
+static uint64_t reserved_bits(const struct bt_vcpu *vcpu, unsigned level, uint64_t entry)
+{
+    uint64_t reserved = ENTRY_RESERVED | (vcpu->efer & EFER_NXE ? 0 : ENTRY_NO_EXECUTE);
+    if (level == 3)
+        reserved |= ENTRY_LARGE;
+    else if (level > 0 && (entry & ENTRY_LARGE))
+        reserved |= level == 2 ? 0x3fffe000ull : 0x1fe000ull;
+    return reserved;
+}
+
+/* Four levels, or with PAE outside of long mode none but flat. */
+static bool walk_tables(struct bt_vcpu *vcpu, uint64_t linear, unsigned access, struct walk *walk)
+{
+    uint64_t table = vcpu->cr3 & ENTRY_ADDRESS;
+    bool is_user = vcpu->level == 3 && !(access & BT_SYSTEM);
+    *walk = (struct walk){.is_writable = true, .is_user = true};
+    for (unsigned level = 3;; level--) {
+        uint64_t *at = entry_at(vcpu->engine, table + 8 * (linear >> (12 + 9 * level) & 511));
+        uint64_t entry = at ? __atomic_load_n(at, __ATOMIC_RELAXED) : 0;
+        if (!(entry & ENTRY_PRESENT))
+            return fault(vcpu, linear, access, 0);
+        if (entry & reserved_bits(vcpu, level, entry))
+            return fault(vcpu, linear, access, FAULT_PRESENT | FAULT_RESERVED);
+        walk->is_writable = walk->is_writable && (entry & ENTRY_WRITE);
+        walk->is_user = walk->is_user && (entry & ENTRY_USER);
+        walk->no_execute = walk->no_execute || (entry & ENTRY_NO_EXECUTE);
+        bool is_leaf = level == 0 || (level < 3 && (entry & ENTRY_LARGE));
+        if (!is_leaf) {
+            if (!(entry & ENTRY_ACCESSED))
+                __atomic_or_fetch(at, ENTRY_ACCESSED, __ATOMIC_RELAXED);
+            table = entry & ENTRY_ADDRESS;
+            continue;
+        }
+        bool may = (!is_user || walk->is_user) &&
+                   (!(access & BT_WRITE) || walk->is_writable ||
+                    (!is_user && !(vcpu->cr0 & CR0_WP))) &&
+                   (!(access & BT_EXECUTE) ||
+                    (!walk->no_execute &&
+                     (is_user || !walk->is_user || !(vcpu->cr4 & CR4_SMEP))));
+        if (!may)
+            return fault(vcpu, linear, access, FAULT_PRESENT);
+        uint64_t wanted = ENTRY_ACCESSED | (access & BT_WRITE ? ENTRY_DIRTY : 0);
+        if ((entry & wanted) != wanted)
+            entry = __atomic_or_fetch(at, wanted, __ATOMIC_RELAXED);
+        uint64_t in_page = (1ull << (12 + 9 * level)) - 1;
+        walk->is_global = entry & ENTRY_GLOBAL;
+        walk->is_dirty = entry & ENTRY_DIRTY;
+        walk->physical =
+            ((entry & ENTRY_ADDRESS & ~in_page) | (linear & in_page)) & ~GUEST_PAGE_MASK;
+        return true;
+    }
+}
+
+static bool is_canonical(uint64_t linear)
+{
+    return (int64_t)(linear << 16) >> 16 == (int64_t)linear;
+}
+
+static bool walk_any(struct bt_vcpu *vcpu, uint64_t linear, unsigned access, struct walk *walk)
+{
+    if (!(vcpu->cr0 & CR0_PG)) {
+        *walk = (struct walk){.physical = (uint32_t)linear & ~GUEST_PAGE_MASK,
+                              .is_writable = true,
+                              .is_user = true,
+                              .is_dirty = true};
+        return true;
+    }
+    if (!is_canonical(linear))
+        return bt_raise_error(vcpu, EXCEPTION_GP, 0);
+    return walk_tables(vcpu, linear, access, walk);
+}
+
+bool bt_walk(struct bt_vcpu *vcpu, uint64_t linear, unsigned access, uint64_t *physical)
+{
+    struct walk walk;
+    if (!walk_any(vcpu, linear, access, &walk))
+        return false;
+    *physical = walk.physical | (linear & GUEST_PAGE_MASK);
+    return true;
+}
+
+int bt_fill(struct bt_vcpu *vcpu, uint64_t linear, unsigned access)
+{
+    struct walk walk;
+    struct cache *cache = &vcpu->engine->cache;
+    if (!walk_any(vcpu, linear, access, &walk))
+        return -1;
+    uint8_t *host = bt_host_page(vcpu->engine, walk.physical, access & BT_WRITE);
+    if (!host)
+        return 0;
+    bool has_code = cache_has_page(cache, walk.physical);
+    if (has_code && (access & BT_WRITE)) {
+        cache_invalidate_page(cache, walk.physical);
+        has_code = false;
+    }
+    uint64_t page = linear & ~GUEST_PAGE_MASK, index = page >> GUEST_PAGE_BITS & (TLB_ENTRIES - 1);
+    bool is_user = vcpu->level == 3;
+    struct tlb_entry *entry = &vcpu->state->tlb[is_user ? VIEW_USER : VIEW_KERNEL][index];
+    bool may_write = walk.is_dirty && !has_code &&
+                     (walk.is_writable || (!is_user && !(vcpu->cr0 & CR0_WP))) &&
+                     bt_host_page(vcpu->engine, walk.physical, true);
+    *entry = (struct tlb_entry){.read = page,
+                                .write = may_write ? page : TLB_NONE(index),
+                                .host = (uintptr_t)host,
+                                .is_global = walk.is_global};
+    return 1;
+}
+
+static void clear_entry(struct tlb_entry *entry, uint64_t index)
+{
+    *entry = (struct tlb_entry){.read = TLB_NONE(index), .write = TLB_NONE(index)};
+}
+
+void bt_flush(struct bt_vcpu *vcpu, bool with_global)
+{
+    for (unsigned view = 0; view < VIEW_COUNT; view++) {
+        for (unsigned i = 0; i < TLB_ENTRIES; i++) {
+            struct tlb_entry *entry = &vcpu->state->tlb[view][i];
+            if (with_global || !entry->is_global)
+                clear_entry(entry, i);
+        }
+    }
+    cache_clear_jumps(&vcpu->engine->cache, vcpu->state);
+}
+
+void bt_flush_page(struct bt_vcpu *vcpu, uint64_t linear)
+{
+    uint64_t index = linear >> GUEST_PAGE_BITS & (TLB_ENTRIES - 1);
+    for (unsigned view = 0; view < VIEW_COUNT; view++)
+        clear_entry(&vcpu->state->tlb[view][index], index);
+    cache_clear_jumps(&vcpu->engine->cache, vcpu->state);
+}
+
+void bt_protect_code(struct bt_engine *engine, const uint8_t *host_page)
+{
+    for (unsigned i = 0; i < engine->vcpu_count; i++) {
+        for (unsigned view = 0; view < VIEW_COUNT; view++) {
+            struct tlb_entry *entries = engine->vcpus[i]->state->tlb[view];
+            for (unsigned j = 0; j < TLB_ENTRIES; j++) {
+                if (entries[j].host == (uintptr_t)host_page)
+                    entries[j].write = TLB_NONE(j);
+            }
+        }
+    }
+}
