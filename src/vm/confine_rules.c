@@ -98,10 +98,14 @@ static const struct confine_rule devices[] = {
     WITH(clone, 0, CLONE_VM | CLONE_SIGHAND | CLONE_THREAD), FAIL(clone3, ENOSYS),
     ANY(set_robust_list), ANY(rseq), ONE_OF(seccomp, 0, install_filter)};
 
-static const uint32_t vcpu_requests[] = {KVM_RUN,       KVM_GET_REGS,      KVM_SET_REGS,
-                                         KVM_GET_SREGS, KVM_SET_SREGS,     KVM_SET_GUEST_DEBUG,
-                                         KVM_TRANSLATE, KVM_GET_DEBUGREGS, KVM_SET_DEBUGREGS};
-static const struct confine_rule vcpu[] = {ONE_OF(ioctl, 1, vcpu_requests)};
+static const uint32_t vcpu_requests[] = {
+    KVM_RUN, KVM_GET_REGS, KVM_SET_REGS, KVM_GET_SREGS, KVM_SET_SREGS, KVM_SET_GUEST_DEBUG,
+    KVM_TRANSLATE, KVM_GET_DEBUGREGS, KVM_SET_DEBUGREGS,
+    /* the board's interrupt controllers */
+    KVM_INTERRUPT, KVM_NMI, KVM_SET_VCPU_EVENTS, KVM_GET_MSRS, KVM_GET_TSC_KHZ};
+static const uint32_t slack[] = {PR_SET_TIMERSLACK};
+static const struct confine_rule vcpu[] = {ONE_OF(ioctl, 1, vcpu_requests), ONE_OF(prctl, 0, slack),
+                                           ANY(timer_create), ANY(timer_settime)};
 
 /* The loop's own: pausing, dirty pages, the processors' registers while they stand still; and the
  * end of it all: processes of shares, sockets' names, the terminal as it was. */
@@ -110,8 +114,8 @@ static const uint32_t loop_requests[] = {
     KVM_SET_REGS,  KVM_GET_SREGS, KVM_SET_SREGS,       KVM_TRANSLATE,
     TCGETS,        TCSETS,        KVM_SET_GUEST_DEBUG, KVM_CHECK_EXTENSION,
 };
-static const struct confine_rule loop[] = {ONE_OF(ioctl, 1, loop_requests), ANY(unlink),
-                                           ANY(pidfd_send_signal), ANY(waitid)};
+static const struct confine_rule loop[] = {ONE_OF(ioctl, 1, loop_requests), ANY(timer_delete),
+                                           ANY(unlink), ANY(pidfd_send_signal), ANY(waitid)};
 
 /* Another file for a disk. */
 static const uint32_t file_requests[] = {BLKGETSIZE64, BLKPBSZGET};

@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "base/scope.h"
 #include "vm/board/acpi.h"
+#include "vm/board/controllers.h"
 #include "vm/board/layout.h"
 #include "vm/confine.h"
 #include "vm/cpu/cpuid.h"
@@ -135,11 +136,16 @@ static int add_board_devices(struct machine *machine, struct error *err)
     machine->rtc = rtc_create(machine->loop, interrupts, LAYOUT_IRQ_RTC);
     struct bus *ports = &machine->ports;
     if (bus_add(ports, LAYOUT_SERIAL, 8, &serial_bus_operations, machine->serial, err) < 0 ||
-        bus_add(ports, LAYOUT_I8042, 5, &i8042_bus_operations, machine->i8042, err) < 0 ||
+        bus_add(ports, LAYOUT_I8042, 1, &i8042_data_operations, machine->i8042, err) < 0 ||
+        bus_add(ports, LAYOUT_I8042_COMMAND, 1, &i8042_command_operations, machine->i8042, err) <
+            0 ||
         bus_add(ports, LAYOUT_RTC, 2, &rtc_bus_operations, machine->rtc, err) < 0 ||
         bus_add(ports, LAYOUT_POWER, 2, &power_bus_operations, &machine->power, err) < 0 ||
         bus_add(ports, LAYOUT_PVPANIC, 1, &pvpanic_bus_operations, &machine->power, err) < 0 ||
         bus_add(ports, LAYOUT_BOOT_TIMER, 1, &boot_timer_operations, machine, err) < 0)
+        return -1;
+    if (machine->engine->controllers &&
+        controllers_attach(machine->engine->controllers, ports, &machine->registers, err) < 0)
         return -1;
     if (machine->options.has_pci)
         machine->pci = pci_bus_create(ports, &machine->registers, err);
@@ -192,7 +198,9 @@ int machine_open(struct machine *machine, const struct machine_options *options,
                                 .lock = loop->lock,
                                 .changed = PTHREAD_COND_INITIALIZER};
     machine->engine =
-        open_engine(&(struct engine_options){.vcpus = options->vcpus}, &machine->board, err);
+        open_engine(&(struct engine_options){.vcpus = options->vcpus,
+                                             .user_interrupts = options->user_interrupts},
+                    &machine->board, err);
     if (machine->engine && add_memory(machine, err) == 0 && add_board_devices(machine, err) == 0 &&
         create_vcpus(machine, err) == 0)
         return 0;
@@ -392,7 +400,6 @@ static void *run_vcpu(void *argument)
             tell_debugger(vcpu);
             break;
         case VCPU_INTERRUPTED:
-        case VCPU_HALTED:
             break;
         }
     }

@@ -35,7 +35,8 @@ struct machine_options {
     void (*change_cpuid)(const void *context, struct cpuid *cpuid);
     int (*change_msrs)(const void *context, struct vcpu *vcpu, struct error *err);
     const void *context;
-    bool has_pci; /* devices are on a PCI bus, instead of virtio-mmio */
+    bool has_pci;         /* devices are on a PCI bus, instead of virtio-mmio */
+    bool user_interrupts; /* as engine_options has it */
 };
 
 struct machine_vcpu {

@@ -39,44 +39,6 @@ report='echo "processors $(grep -c ^processor /proc/cpuinfo)"
     grep -q 'PCI-MSI.*virtio.*req' <<<"$output"
 }
 
-# Two disks, one of them for writing, a tap, and a guest that uses them.
-devices() {
-    truncate -s 32M disk
-    mkdir shared
-    head -c 3000000 /dev/urandom >shared/file
-    ip tuntap add tap0 mode tap
-    ip address add 172.31.0.1/24 dev tap0
-    ip link set tap0 up
-    busybox httpd -f -p 172.31.0.1:8000 -h shared &
-    server=$!
-    commands <<'END'
-ip address add 172.31.0.2/24 dev eth0
-ip link set eth0 up
-wget -q -O /file http://172.31.0.1:8000/file && echo "received $(md5sum </file)"
-cat /file >/dev/vdb
-sync
-echo 3 >/proc/sys/vm/drop_caches
-echo "read back $(head -c 3000000 /dev/vdb | md5sum)"
-echo "random $(head -c 64 /dev/hwrng | wc -c)"
-grep virtio /proc/interrupts
-END
-    configuration '.drives += [{drive_id: "disk", path_on_host: "disk", is_root_device: false,
-            is_read_only: false, cache_type: "Writeback", io_engine: "Async"}]
-        | ."network-interfaces" = [{iface_id: "eth0", host_dev_name: "tap0",
-            guest_mac: "06:00:ac:1f:00:02"}] | .entropy = {}'
-}
-
-devices_work() {
-    kill "$server"
-    equals 0 "$status"
-    local sum
-    sum=$(md5sum <shared/file)
-    contains "received $sum" "$output"
-    contains "read back $sum" "$output"
-    contains 'random 64' "$output"
-    cmp -n 3000000 shared/file disk
-}
-
 @test "the API: start, pause, resume, what runs is told, and Control-Alt-Delete" {
     commands <<'END'
 echo "guest is up"

@@ -270,7 +270,7 @@ static void the_guest_ends_itself(void **state)
     assert_int_equal(events, 1);
     assert_int_equal(last_event, POWER_OFF);
     struct i8042 *i8042 = i8042_create(&lines.interrupts, 1, &listener);
-    i8042_bus_operations.write(i8042, 4, 1, 0xfe);
+    i8042_command_operations.write(i8042, 0, 1, 0xfe);
     assert_int_equal(events, 2);
     assert_int_equal(last_event, POWER_RESET);
     i8042_destroy(i8042);
@@ -281,24 +281,25 @@ static void the_keyboard_answers(void **state)
     struct power_listener listener = {note_event};
     (void)state;
     struct i8042 *i8042 = i8042_create(&lines.interrupts, 1, &listener);
-    const struct bus_operations *port = &i8042_bus_operations;
-    port->write(i8042, 4, 1, 0xaa);
-    assert_int_equal(port->read(i8042, 4, 1) & 1, 1);
-    assert_int_equal(port->read(i8042, 0, 1), 0x55);
-    assert_int_equal(port->read(i8042, 4, 1) & 1, 0);
-    port->write(i8042, 0, 1, 0xf2);
-    assert_int_equal(port->read(i8042, 0, 1), 0xfa);
-    assert_int_equal(port->read(i8042, 0, 1), 0xab);
-    assert_int_equal(port->read(i8042, 0, 1), 0x83);
+    const struct bus_operations *data = &i8042_data_operations,
+                                *command = &i8042_command_operations;
+    command->write(i8042, 0, 1, 0xaa);
+    assert_int_equal(command->read(i8042, 0, 1) & 1, 1);
+    assert_int_equal(data->read(i8042, 0, 1), 0x55);
+    assert_int_equal(command->read(i8042, 0, 1) & 1, 0);
+    data->write(i8042, 0, 1, 0xf2);
+    assert_int_equal(data->read(i8042, 0, 1), 0xfa);
+    assert_int_equal(data->read(i8042, 0, 1), 0xab);
+    assert_int_equal(data->read(i8042, 0, 1), 0x83);
     unsigned before = lines.raised[1];
     i8042_press_ctrl_alt_delete(i8042);
     assert_true(lines.raised[1] > before);
-    assert_int_equal(port->read(i8042, 0, 1), 0x1d);
+    assert_int_equal(data->read(i8042, 0, 1), 0x1d);
     for (unsigned i = 0; i < 1000; i++) /* answers that nobody reads take no more room */
-        port->write(i8042, 0, 1, 0xff);
+        data->write(i8042, 0, 1, 0xff);
     unsigned count = 0;
-    while (port->read(i8042, 4, 1) & 1) {
-        port->read(i8042, 0, 1);
+    while (command->read(i8042, 0, 1) & 1) {
+        data->read(i8042, 0, 1);
         count++;
     }
     assert_true(count <= 32);

@@ -96,7 +96,7 @@ static void describe_pc_devices(struct aml *aml, const struct acpi_board *board)
     aml_name_eisa(aml, "_HID", "PNP0303");
     aml_open_resources(aml);
     aml_ports(aml, LAYOUT_I8042, 1);
-    aml_ports(aml, LAYOUT_I8042 + 4, 1);
+    aml_ports(aml, LAYOUT_I8042_COMMAND, 1);
     aml_interrupt(aml, LAYOUT_IRQ_KEYBOARD, true);
     aml_close_resources(aml);
     aml_close(aml);

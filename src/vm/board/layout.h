@@ -33,6 +33,7 @@
 /* Ports. */
 #define LAYOUT_SERIAL 0x3f8
 #define LAYOUT_I8042 0x60
+#define LAYOUT_I8042_COMMAND 0x64
 #define LAYOUT_RTC 0x70
 #define LAYOUT_BOOT_TIMER 0x80 /* the POST code of a PC: "init has begun" is reported with it */
 #define LAYOUT_PVPANIC 0x505

@@ -31,6 +31,11 @@ static const struct command_flag flags[] = {
      .help = "what runs the processors",
      .default_text = "auto",
      .choices = "auto kvm"},
+    {.name = "irqchip",
+     .argument = "WHERE",
+     .help = "whose interrupt controllers and timers the board has: the kernel's or the monitor's",
+     .default_text = "kernel",
+     .choices = "kernel user"},
     {.name = "enable-pci", .help = "put the devices on a PCI bus, not on virtio-mmio"},
     {.name = "gdb", .argument = "SOCKET", .help = "wait on this Unix socket for a debugger"},
     {.name = "boot-timer", .help = "log the time from the start to the guest's signal"},
@@ -231,7 +236,7 @@ static int read_options(struct vm_options *options, struct error *err)
 {
     const struct command_line *line = &options->line;
     const char *id = command_value(line, "id"), *engine = command_value(line, "engine"),
-               *socket = command_value(line, "api-sock");
+               *socket = command_value(line, "api-sock"), *irqchip = command_value(line, "irqchip");
     options->id = id ? id : DEFAULT_ID;
     options->api_socket = command_given(line, "no-api") ? NULL : socket ? socket : DEFAULT_SOCKET;
     options->config_file = command_value(line, "config-file");
@@ -241,6 +246,7 @@ static int read_options(struct vm_options *options, struct error *err)
     options->seccomp = !command_given(line, "no-seccomp");
     options->pci = command_given(line, "enable-pci");
     options->engine = engine && strcmp(engine, "kvm") == 0 ? VM_ENGINE_KVM : VM_ENGINE_AUTO;
+    options->user_interrupts = irqchip && strcmp(irqchip, "user") == 0;
     options->gdb_socket = command_value(line, "gdb");
     return check_id(options->id, err) < 0 || read_logger(options, err) < 0 ||
                    read_sizes(options, err) < 0 || read_jail(options, err) < 0

@@ -36,6 +36,7 @@ struct vm_options {
     bool pci;
     uint64_t start_time_us, start_time_cpu_us, parent_cpu_time_us; /* 0: not given */
     enum vm_engine engine;
+    bool user_interrupts;   /* the monitor's interrupt controllers, not the engine's */
     const char *gdb_socket; /* or NULL */
     struct jail_options jail;
     struct command_line line;

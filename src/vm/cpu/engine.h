@@ -72,8 +72,6 @@ struct vcpu_msr {
 
 enum vcpu_exit {
     VCPU_INTERRUPTED, /* by vcpu_kick(), or it had nothing to do */
-    VCPU_HALTED,      /* waits for an interrupt; only where the interrupt controllers are not the
-                         engine's own */
     VCPU_SHUTDOWN,    /* a triple fault */
     VCPU_RESET,       /* the guest asked for one in a way that only the engine sees */
     VCPU_DEBUG,       /* a breakpoint or a single step: get_debug_event() tells */
@@ -100,6 +98,7 @@ struct vcpu_debug_event {
 
 struct engine;
 struct vcpu;
+struct controllers;
 
 struct engine_operations {
     const char *name; /* "kvm" */
@@ -149,7 +148,8 @@ struct engine_operations {
 struct engine {
     const struct engine_operations *operations;
     struct engine_board *board;
-    struct interrupts *interrupts; /* the engine's own controllers */
+    struct interrupts *interrupts;   /* what devices use */
+    struct controllers *controllers; /* the board's behind it; NULL: they are the engine's own */
 };
 
 struct vcpu {
@@ -159,10 +159,11 @@ struct vcpu {
 
 struct engine_options {
     unsigned vcpus;
-    const char *device; /* "/dev/kvm" */
+    const char *device;   /* "/dev/kvm" */
+    bool user_interrupts; /* the board's own interrupt controllers (board/controllers.h), also where
+                             the engine has some */
 };
 
-/* KVM, with its interrupt controllers in the kernel. */
 struct engine *kvm_engine_open(const struct engine_options *options, struct engine_board *board,
                                struct error *err);
 /* Whether KVM here executes the guest's kernel mode, rather than interpreting it: times a short

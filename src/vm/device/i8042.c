@@ -6,11 +6,10 @@
 #include "base/memory.h"
 #include "vm/device/power.h"
 
-enum { DATA = 0, COMMAND = 4 };
-
 #define STATUS_FULL 1 /* a byte waits to be read */
 #define STATUS_SYSTEM 4
 #define STATUS_COMMAND 8
+#define STATUS_UNLOCKED 0x10 /* by a PC's key */
 #define CONFIG_INTERRUPT 1
 #define CONFIG_TRANSLATE 0x40
 #define OUTPUT_SIZE 32
@@ -130,14 +129,10 @@ static void write_data(struct i8042 *i8042, uint8_t byte)
     }
 }
 
-static uint64_t read_port(void *device, uint64_t offset, unsigned size)
+static uint64_t read_data(void *device, uint64_t offset, unsigned size)
 {
     struct i8042 *i8042 = device;
-    (void)size;
-    if (offset == COMMAND)
-        return i8042->status | STATUS_SYSTEM | (i8042->output_count > 0 ? STATUS_FULL : 0);
-    if (offset != DATA)
-        return 0xff;
+    (void)offset, (void)size;
     if (i8042->output_count == 0)
         return 0;
     uint8_t byte = i8042->output[i8042->output_start];
@@ -147,17 +142,28 @@ static uint64_t read_port(void *device, uint64_t offset, unsigned size)
     return byte;
 }
 
-static void write_port(void *device, uint64_t offset, unsigned size, uint64_t value)
+static void write_data_port(void *device, uint64_t offset, unsigned size, uint64_t value)
 {
-    struct i8042 *i8042 = device;
-    (void)size;
-    if (offset == COMMAND)
-        write_command(i8042, (uint8_t)value);
-    else if (offset == DATA)
-        write_data(i8042, (uint8_t)value);
+    (void)offset, (void)size;
+    write_data(device, (uint8_t)value);
 }
 
-const struct bus_operations i8042_bus_operations = {read_port, write_port};
+static uint64_t read_status(void *device, uint64_t offset, unsigned size)
+{
+    const struct i8042 *i8042 = device;
+    (void)offset, (void)size;
+    return i8042->status | STATUS_SYSTEM | STATUS_UNLOCKED |
+           (i8042->output_count > 0 ? STATUS_FULL : 0);
+}
+
+static void write_command_port(void *device, uint64_t offset, unsigned size, uint64_t value)
+{
+    (void)offset, (void)size;
+    write_command(device, (uint8_t)value);
+}
+
+const struct bus_operations i8042_data_operations = {read_data, write_data_port};
+const struct bus_operations i8042_command_operations = {read_status, write_command_port};
 
 struct i8042 *i8042_create(struct interrupts *interrupts, unsigned line,
                            struct power_listener *listener)

@@ -22,6 +22,7 @@ struct i8042 *i8042_create(struct interrupts *interrupts, unsigned line,
 void i8042_destroy(struct i8042 *i8042);
 /* Presses and releases Control, Alt and Delete. */
 void i8042_press_ctrl_alt_delete(struct i8042 *i8042);
-extern const struct bus_operations i8042_bus_operations; /* five ports, of which two are there */
+/* A port each: 60h and 64h. */
+extern const struct bus_operations i8042_data_operations, i8042_command_operations;
 
 #endif

@@ -8,6 +8,7 @@
 
 #include "base/memory.h"
 #include "base/scope.h"
+#include "vm/board/controllers.h"
 #include "vm/cpu/kvm/kvm_internal.h"
 
 /* Three pages that processors with VT-x need for real mode, and one for the TSS; above all memory
@@ -84,6 +85,8 @@ static int pause_machine(struct engine *engine, struct error *err)
     if (kvm_call(kvm->machine, KVM_GET_CLOCK, &kvm->clock, "reading the guest's clock", err) < 0)
         return -1;
     kvm->clock_is_kept = true;
+    if (engine->controllers)
+        controllers_pause(engine->controllers);
     return 0;
 }
 
@@ -92,6 +95,8 @@ static int resume_machine(struct engine *engine, struct error *err)
     struct kvm_engine *kvm = of(engine);
     if (!kvm->clock_is_kept)
         return 0;
+    if (engine->controllers)
+        controllers_resume(engine->controllers);
     kvm->clock_is_kept = false;
     kvm->clock.flags = 0; /* go on from where it stood, not from where it would be */
     return kvm_call(kvm->machine, KVM_SET_CLOCK, &kvm->clock, "setting the guest's clock", err);
@@ -100,6 +105,8 @@ static int resume_machine(struct engine *engine, struct error *err)
 static void close_engine(struct engine *engine)
 {
     struct kvm_engine *kvm = of(engine);
+    if (engine->controllers)
+        controllers_destroy(engine->controllers);
     if (kvm->machine >= 0)
         close(kvm->machine);
     if (kvm->device >= 0)
@@ -173,22 +180,32 @@ static int open_machine(struct kvm_engine *kvm, const char *device, struct error
     return kvm->machine < 0 ? -1 : 0;
 }
 
-static int create_interrupts(struct kvm_engine *kvm, struct error *err)
+static int reserve_pages(struct kvm_engine *kvm, struct error *err)
 {
-    struct kvm_pit_config pit = {.flags = KVM_PIT_SPEAKER_DUMMY};
     uint64_t identity_map = IDENTITY_MAP_ADDRESS;
     if (kvm_call(kvm->machine, KVM_SET_TSS_ADDR, (void *)TSS_ADDRESS, "a TSS", err) < 0 ||
         kvm_call(kvm->machine, KVM_SET_IDENTITY_MAP_ADDR, &identity_map, "an identity map", err) <
-            0 ||
-        kvm_call(kvm->machine, KVM_CREATE_IRQCHIP, NULL, "interrupt controllers", err) < 0 ||
+            0)
+        return -1;
+    return 0;
+}
+
+static int create_interrupts(struct kvm_engine *kvm, struct error *err)
+{
+    struct kvm_pit_config pit = {.flags = KVM_PIT_SPEAKER_DUMMY};
+    if (kvm_call(kvm->machine, KVM_CREATE_IRQCHIP, NULL, "interrupt controllers", err) < 0 ||
         kvm_call(kvm->machine, KVM_CREATE_PIT2, &pit, "a timer (PIT)", err) < 0)
         return -1;
     return 0;
 }
 
-static void on_kick(int number)
+/* The alarm of the board's controllers may come just before KVM_RUN, where it would be lost. */
+static void on_kick(int number, siginfo_t *info, void *context)
 {
-    (void)number;
+    (void)number, (void)context;
+    struct kvm_vcpu *vcpu = info->si_code == SI_TIMER ? info->si_value.sival_ptr : NULL;
+    if (vcpu)
+        __atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
 }
 
 struct engine *kvm_engine_open(const struct engine_options *options, struct engine_board *board,
@@ -201,15 +218,17 @@ struct engine *kvm_engine_open(const struct engine_options *options, struct engi
         .device = -1,
         .machine = -1};
     /* Without a handler of its own the signal would end the process. */
-    const struct sigaction nothing = {.sa_handler = on_kick};
-    sigaction(KVM_KICK_SIGNAL, &nothing, NULL);
+    const struct sigaction action = {.sa_sigaction = on_kick, .sa_flags = SA_SIGINFO};
+    sigaction(KVM_KICK_SIGNAL, &action, NULL);
     if (open_machine(kvm, options->device ? options->device : "/dev/kvm", err) == 0) {
         int most = kvm_call(kvm->machine, KVM_CHECK_EXTENSION, (void *)(uintptr_t)KVM_CAP_MAX_VCPUS,
                             "the number of vcpus", err);
         if (most >= 0 && (unsigned)most < options->vcpus)
             error_set(err, 0, "KVM here has at most %d vcpus for a VM, not %u", most,
                       options->vcpus);
-        else if (most >= 0 && create_interrupts(kvm, err) == 0)
+        else if (most >= 0 && reserve_pages(kvm, err) == 0 &&
+                 (options->user_interrupts ? kvm_open_interrupts(kvm, options->vcpus, err)
+                                           : create_interrupts(kvm, err)) == 0)
             return &kvm->engine;
     }
     close_engine(&kvm->engine);

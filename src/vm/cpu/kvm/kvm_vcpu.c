@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "vm/board/controllers.h"
 #include "vm/cpu/kvm/kvm_internal.h"
 
 static struct kvm_vcpu *of(struct vcpu *vcpu)
@@ -30,6 +31,8 @@ int kvm_supported_cpuid(struct engine *engine, struct cpuid *cpuid, struct error
             entry->edx};
     }
     free(found);
+    if (engine->controllers)
+        kvm_limit_cpuid(cpuid);
     return status < 0 ? -1 : 0;
 }
 
@@ -54,12 +57,23 @@ static int set_cpuid(struct kvm_vcpu *kvm, const struct cpuid *cpuid, struct err
     return status < 0 ? -1 : 0;
 }
 
+static uint32_t signature_of(const struct cpuid *cpuid)
+{
+    for (unsigned i = 0; cpuid && i < cpuid->count; i++) {
+        if (cpuid->leaves[i].function == 1)
+            return cpuid->leaves[i].eax;
+    }
+    return 0;
+}
+
 struct vcpu *kvm_create_vcpu(struct engine *engine, unsigned index, const struct cpuid *cpuid,
                              struct error *err)
 {
     struct kvm_engine *machine = (struct kvm_engine *)engine;
     struct kvm_vcpu *kvm = memory_allocate(1, sizeof *kvm);
-    *kvm = (struct kvm_vcpu){.vcpu = {engine, index}, .run = MAP_FAILED};
+    *kvm = (struct kvm_vcpu){
+        .vcpu = {engine, index}, .run = MAP_FAILED, .signature = signature_of(cpuid)};
+    machine->vcpus[index] = kvm;
     kvm->fd = kvm_call(machine->machine, KVM_CREATE_VCPU, (void *)(uintptr_t)index, "a vcpu", err);
     if (kvm->fd >= 0) {
         kvm->run = mmap(NULL, machine->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, kvm->fd, 0);
@@ -75,6 +89,7 @@ struct vcpu *kvm_create_vcpu(struct engine *engine, unsigned index, const struct
 void kvm_close_vcpu(struct vcpu *vcpu)
 {
     struct kvm_vcpu *kvm = of(vcpu);
+    ((struct kvm_engine *)vcpu->engine)->vcpus[vcpu->index] = NULL;
     if (kvm->run != MAP_FAILED)
         munmap(kvm->run, ((struct kvm_engine *)vcpu->engine)->run_size);
     if (kvm->fd >= 0)
@@ -105,6 +120,8 @@ static void serve_memory(struct kvm_vcpu *kvm)
 {
     struct engine_board *board = kvm->vcpu.engine->board;
     struct kvm_run *run = kvm->run;
+    if (kvm->vcpu.engine->controllers && kvm_serve_apic(kvm))
+        return;
     unsigned size = run->mmio.len,
              step = size == 1 || size == 2 || size == 4 || size == 8 ? size : 1;
     for (unsigned done = 0; done < size && done < sizeof run->mmio.data; done += step) {
@@ -137,28 +154,49 @@ static enum vcpu_exit fail(struct kvm_vcpu *kvm, struct error *err)
     return VCPU_FAILED;
 }
 
+/* A kick that comes after it was looked for leaves its mark for KVM_RUN. Also a kicked processor
+ * enters KVM_RUN, which finishes the last exit before it sees the mark. */
 enum vcpu_exit kvm_run_vcpu(struct vcpu *vcpu, struct error *err)
 {
     struct kvm_vcpu *kvm = of(vcpu);
+    enum vcpu_exit reason;
     kvm->thread = pthread_self();
     __atomic_store_n(&kvm->runs, true, __ATOMIC_SEQ_CST);
     for (;;) {
-        enum vcpu_exit reason = kvm_run_once(vcpu, err);
-        bool was_kicked = reason == VCPU_INTERRUPTED &&
-                          __atomic_exchange_n(&kvm->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
-        if (reason != VCPU_INTERRUPTED || was_kicked)
+        __atomic_store_n(&kvm->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+        bool was_kicked = __atomic_exchange_n(&kvm->was_kicked, false, __ATOMIC_SEQ_CST);
+        if (was_kicked)
+            __atomic_store_n(&kvm->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+        enum kvm_entry entry = !was_kicked && vcpu->engine->controllers
+                                   ? kvm_prepare_entry(kvm, &reason, err)
+                                   : KVM_ENTRY_NOW;
+        if (entry == KVM_ENTRY_NOW)
+            reason = kvm_run_once(vcpu, err);
+        if (entry == KVM_ENTRY_REFUSED || (entry == KVM_ENTRY_NOW && reason != VCPU_INTERRUPTED) ||
+            was_kicked)
             return reason;
     }
+}
+
+/* With the board's controllers each exit is one to look for interrupts at, unless the processor is
+ * only to finish what the last one left. */
+static bool goes_on(const struct kvm_vcpu *kvm)
+{
+    return !kvm->vcpu.engine->controllers ||
+           __atomic_load_n(&kvm->run->immediate_exit, __ATOMIC_SEQ_CST);
 }
 
 enum vcpu_exit kvm_run_once(struct vcpu *vcpu, struct error *err)
 {
     struct kvm_vcpu *kvm = of(vcpu);
-    for (;;) {
-        if (ioctl(kvm->fd, KVM_RUN, NULL) < 0) {
-            if (errno == EINTR || errno == EAGAIN)
-                return VCPU_INTERRUPTED;
-            error_set(err, errno, "KVM can't run vcpu %u", vcpu->index);
+    do {
+        int code = ioctl(kvm->fd, KVM_RUN, NULL) < 0 ? errno : 0;
+        if (vcpu->engine->controllers)
+            kvm_note_exit(kvm);
+        if (code == EINTR || code == EAGAIN)
+            return VCPU_INTERRUPTED;
+        if (code) {
+            error_set(err, code, "KVM can't run vcpu %u", vcpu->index);
             return VCPU_FAILED;
         }
         switch (kvm->run->exit_reason) {
@@ -168,11 +206,17 @@ enum vcpu_exit kvm_run_once(struct vcpu *vcpu, struct error *err)
         case KVM_EXIT_MMIO:
             serve_memory(kvm);
             break;
+        case KVM_EXIT_X86_RDMSR:
+        case KVM_EXIT_X86_WRMSR:
+            kvm_serve_msr(kvm);
+            break;
+        case KVM_EXIT_HLT: /* with KVM's controllers it waits by itself */
+            kvm->is_halted = true;
+            break;
         case KVM_EXIT_INTR:
         case KVM_EXIT_IRQ_WINDOW_OPEN:
+        case KVM_EXIT_SET_TPR:
             break;
-        case KVM_EXIT_HLT:
-            return VCPU_HALTED;
         case KVM_EXIT_DEBUG:
             return VCPU_DEBUG;
         case KVM_EXIT_SHUTDOWN:
@@ -183,17 +227,27 @@ enum vcpu_exit kvm_run_once(struct vcpu *vcpu, struct error *err)
         default:
             return fail(kvm, err);
         }
-    }
+    } while (goes_on(kvm));
+    return VCPU_INTERRUPTED;
 }
 
 /* The mark is set before the signal: whether the thread is in KVM_RUN, or just before it, the
  * kernel sees one of them. */
+void kvm_leave_guest(struct kvm_vcpu *kvm)
+{
+    __atomic_store_n(&kvm->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&kvm->runs, __ATOMIC_SEQ_CST) &&
+        !pthread_equal(kvm->thread, pthread_self()))
+        pthread_kill(kvm->thread, KVM_KICK_SIGNAL);
+}
+
 void kvm_kick(struct vcpu *vcpu)
 {
     struct kvm_vcpu *kvm = of(vcpu);
-    __atomic_store_n(&kvm->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&kvm->runs, __ATOMIC_SEQ_CST))
-        pthread_kill(kvm->thread, KVM_KICK_SIGNAL);
+    __atomic_store_n(&kvm->was_kicked, true, __ATOMIC_SEQ_CST);
+    kvm_leave_guest(kvm);
+    if (vcpu->engine->controllers)
+        controllers_interrupt(vcpu->engine->controllers, vcpu->index);
 }
 
 bool kvm_translate(struct vcpu *vcpu, uint64_t linear, uint64_t *physical)
