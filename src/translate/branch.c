@@ -24,8 +24,8 @@ void builder_emit_leave(struct builder *builder, struct site site)
 void builder_emit_unspill(struct builder *builder)
 {
     for (unsigned i = 0; builder->has_scratch && i < SPILLED_MAX; i++)
-        emit_state(&builder->out, OP_LOAD, builder->scratch[i],
-                   STATE(spilled) + 8 * (int32_t)i, true);
+        emit_state(&builder->out, OP_LOAD, builder->scratch[i], STATE(spilled) + 8 * (int32_t)i,
+                   true);
 }
 
 /* To the address in the address register. The target's block makes sure that it is the right one.
@@ -75,8 +75,8 @@ void builder_emit_instruction_exit(struct builder *builder, const struct instruc
     builder_restore_flags(builder);
     builder_emit_unspill(builder);
     cache->instructions[cache->instruction_count] = *in;
-    builder_emit_leave(builder, (struct site){.kind = SITE_INSTRUCTION,
-                                              .first = cache->instruction_count++});
+    builder_emit_leave(
+        builder, (struct site){.kind = SITE_INSTRUCTION, .first = cache->instruction_count++});
 }
 
 /* Operands of jmp and call are kept to the guest's size of an instruction pointer. */
@@ -108,10 +108,8 @@ static void emit_to_value(struct builder *builder)
 static void emit_return(struct builder *builder, const struct instruction *in)
 {
     unsigned size = builder_stack_size(builder);
-    struct address address = {.base = REGISTER_RSP,
-                              .index = REGISTER_NONE,
-                              .segment = SEGMENT_SS,
-                              .size = (uint8_t)size};
+    struct address address = {
+        .base = REGISTER_RSP, .index = REGISTER_NONE, .segment = SEGMENT_SS, .size = (uint8_t)size};
     struct operation load = {
         .kind = OPERATION_LOAD, .reg = builder->scratch[SCRATCH_VALUE], .size = size};
     builder_access(builder, &address, ACCESS_READ, size, &load);

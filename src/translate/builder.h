@@ -79,7 +79,8 @@ struct address builder_address(const struct builder *builder, const struct instr
 void builder_emit_cold(struct builder *builder);
 
 /* encode.c: the instruction as it is, or with its memory operand at a register. */
-void builder_emit_at(struct emitter *out, const struct instruction *in, unsigned base, unsigned reg);
+void builder_emit_at(struct emitter *out, const struct instruction *in, unsigned base,
+                     unsigned reg);
 void builder_emit_plain(struct builder *builder, const struct instruction *in);
 
 /* branch.c */

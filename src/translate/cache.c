@@ -33,8 +33,7 @@ static int map_code(struct cache *cache, struct error *err)
     close(fd);
     cache->execute = execute == MAP_FAILED ? NULL : execute;
     cache->write = write == MAP_FAILED ? NULL : write;
-    return cache->execute && cache->write ? 0
-                                          : error_set(err, code, "can't map translated code");
+    return cache->execute && cache->write ? 0 : error_set(err, code, "can't map translated code");
 }
 
 /* ---- Code that is there once ---- */
@@ -279,7 +278,8 @@ void cache_invalidate(struct cache *cache, struct block *block)
         cache->sites[i].is_linked = false;
     }
     block->incoming = INDEX_NONE;
-    unsigned index = jump_index(block->rip), view = block->mode & MODE_USER ? VIEW_USER : VIEW_KERNEL;
+    unsigned index = jump_index(block->rip),
+             view = block->mode & MODE_USER ? VIEW_USER : VIEW_KERNEL;
     for (unsigned i = 0; i < cache->state_count; i++) {
         if (cache->states[i]->jumps[view][index] == host)
             cache->states[i]->jumps[view][index] = cache_address(cache, cache->lookup);

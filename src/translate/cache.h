@@ -37,14 +37,14 @@ enum site_kind {
 
 struct site {
     uint8_t kind;
-    uint8_t access;       /* MISS, COMPLETE: ACCESS_* */
-    bool has_saved_flags; /* the guest's flags are in the block's flags register */
-    bool is_linked;       /* EDGE */
-    uint16_t size;        /* MISS, COMPLETE */
-    uint16_t guest_offset;    /* of the instruction in the block's guest code */
+    uint8_t access;        /* MISS, COMPLETE: ACCESS_* */
+    bool has_saved_flags;  /* the guest's flags are in the block's flags register */
+    bool is_linked;        /* EDGE */
+    uint16_t size;         /* MISS, COMPLETE */
+    uint16_t guest_offset; /* of the instruction in the block's guest code */
     uint32_t block;
-    uint32_t first, second; /* EDGE: the distance of the jump, and the code to go to when not linked.
-                               MISS: where to try again, and the access to state.bounce.
+    uint32_t first, second; /* EDGE: the distance of the jump, and the code to go to when not
+                               linked. MISS: where to try again, and the access to state.bounce.
                                COMPLETE: where to go on. INSTRUCTION: the decoded one. */
     uint32_t next_incoming; /* EDGE, linked: the next one with the same target */
     uint32_t target;        /* EDGE, linked: the block */

@@ -40,9 +40,9 @@ static uint8_t peek(const struct reader *reader)
 
 static bool take_prefix(struct reader *reader)
 {
-    static const uint8_t segments[] = {[0x26] = SEGMENT_ES + 1, [0x2e] = SEGMENT_CS + 1,
-                                       [0x36] = SEGMENT_SS + 1, [0x3e] = SEGMENT_DS + 1,
-                                       [0x64] = SEGMENT_FS + 1, [0x65] = SEGMENT_GS + 1};
+    static const uint8_t segments[] = {
+        [0x26] = SEGMENT_ES + 1, [0x2e] = SEGMENT_CS + 1, [0x36] = SEGMENT_SS + 1,
+        [0x3e] = SEGMENT_DS + 1, [0x64] = SEGMENT_FS + 1, [0x65] = SEGMENT_GS + 1};
     struct instruction *in = reader->in;
     uint8_t byte = peek(reader);
     if (reader->at >= reader->size)
@@ -136,9 +136,7 @@ static void take_opcode(struct reader *reader, uint8_t *rex)
     struct instruction *in = reader->in;
     if (is_vector_prefix(reader) || is_xop(reader)) {
         uint8_t byte = peek(reader);
-        in->encoding = byte == 0x62   ? ENCODING_EVEX
-                       : byte == 0x8f ? ENCODING_XOP
-                                      : ENCODING_VEX;
+        in->encoding = byte == 0x62 ? ENCODING_EVEX : byte == 0x8f ? ENCODING_XOP : ENCODING_VEX;
         in->opcode_at = (uint8_t)reader->at;
         if (byte == 0x62)
             take_evex(reader, rex);
@@ -296,11 +294,15 @@ static void set_size(struct instruction *in, unsigned size)
         [SIZE_MMX] = is_mmx ? 8 : (uint16_t)vector,
         [SIZE_MMX_HALF] = is_mmx ? 4 : (uint16_t)vector,
         [SIZE_MMX_FIXED] = is_mmx ? 8 : 16,
-        [SIZE_SSE] = prefix == 0xf3 ? 4 : prefix == 0xf2 ? 8 : (uint16_t)vector,
+        [SIZE_SSE] = prefix == 0xf3   ? 4
+                     : prefix == 0xf2 ? 8
+                                      : (uint16_t)vector,
         [SIZE_HALF] = (uint16_t)(vector / 2),
         [SIZE_QUARTER] = (uint16_t)(vector / 4),
         [SIZE_EIGHTH] = (uint16_t)(vector / 8),
-        [SIZE_FMA] = !is_scalar ? (uint16_t)vector : in->rex_w ? 8 : 4,
+        [SIZE_FMA] = !is_scalar  ? (uint16_t)vector
+                     : in->rex_w ? 8
+                                 : 4,
         [SIZE_SPECIAL] = 0,
     };
     in->memory_size = sizes[size];
@@ -396,7 +398,7 @@ static void fix_0fae(struct instruction *in)
 {
     unsigned reg = in->modrm >> 3 & 7;
     in->uses_vector = reg < 4 && in->has_memory;
-    in->registers &= (uint16_t)~(1 << REGISTER_RAX | 1 << REGISTER_RDX);
+    in->registers &= (uint16_t) ~(1 << REGISTER_RAX | 1 << REGISTER_RDX);
     if (!in->has_memory) {
         if (in->prefix == 0xf3 && reg < 4)
             in->class = CLASS_RUNTIME;
@@ -434,8 +436,8 @@ static void fix_0fc7(struct instruction *in)
         in->memory_size = in->rex_w ? 16 : 8;
         return;
     }
-    in->registers &= (uint16_t) ~(1 << REGISTER_RAX | 1 << REGISTER_RBX | 1 << REGISTER_RCX |
-                                  1 << REGISTER_RDX);
+    in->registers &=
+        (uint16_t) ~(1 << REGISTER_RAX | 1 << REGISTER_RBX | 1 << REGISTER_RCX | 1 << REGISTER_RDX);
     in->access = ACCESS_NONE;
     if (in->has_memory)
         in->class = reg >= 3 && reg <= 5 ? CLASS_RUNTIME : CLASS_INVALID;
@@ -454,9 +456,9 @@ static void fix_0f(struct instruction *in)
     switch (in->opcode) {
     case 0x12:
     case 0x16:
-        in->memory_size = in->prefix == 0xf3                           ? (uint16_t)vector
+        in->memory_size = in->prefix == 0xf3                     ? (uint16_t)vector
                           : in->prefix == 0xf2 && in->vector_256 ? 32
-                                                                       : 8;
+                                                                 : 8;
         break;
     case 0x2a:
         in->memory_size = is_scalar ? (in->rex_w ? 8 : 4) : 8;
@@ -470,10 +472,10 @@ static void fix_0f(struct instruction *in)
         in->memory_size = in->prefix == 0x66 ? 8 : 4;
         break;
     case 0x5a:
-        in->memory_size = in->prefix == 0xf3                        ? 4
-                          : in->prefix == 0xf2                      ? 8
-                          : in->prefix == 0x66                      ? (uint16_t)vector
-                                                                    : (uint16_t)(vector / 2);
+        in->memory_size = in->prefix == 0xf3   ? 4
+                          : in->prefix == 0xf2 ? 8
+                          : in->prefix == 0x66 ? (uint16_t)vector
+                                               : (uint16_t)(vector / 2);
         break;
     case 0xe6:
         in->memory_size = in->prefix == 0xf3 ? (uint16_t)(vector / 2) : (uint16_t)vector;
@@ -624,11 +626,11 @@ static void fix_vex(struct instruction *in)
     if (in->map == MAP_0F && in->opcode == 0xae) { /* vldmxcsr, vstmxcsr */
         if (!in->has_memory || (in->modrm >> 4 & 3) != 1)
             in->class = CLASS_INVALID;
-    } else if (in->map == MAP_0F && (in->opcode < 0x10 || (in->opcode >= 0x18 && in->opcode < 0x28) ||
-                                     (in->opcode >= 0x30 && in->opcode < 0x50) ||
-                                     (in->opcode >= 0x80 && in->opcode < 0xc2) ||
-                                     in->opcode == 0xc3 || in->opcode == 0xc7 ||
-                                     (in->opcode >= 0xc8 && in->opcode < 0xd0))) {
+    } else if (in->map == MAP_0F &&
+               (in->opcode < 0x10 || (in->opcode >= 0x18 && in->opcode < 0x28) ||
+                (in->opcode >= 0x30 && in->opcode < 0x50) ||
+                (in->opcode >= 0x80 && in->opcode < 0xc2) || in->opcode == 0xc3 ||
+                in->opcode == 0xc7 || (in->opcode >= 0xc8 && in->opcode < 0xd0))) {
         in->class = CLASS_INVALID;
     }
     if (in->map == MAP_0F38 && in->opcode >= 0xf2 && in->opcode <= 0xf7)
@@ -642,10 +644,10 @@ static const struct opcode *opcode_of(const struct instruction *in)
     static const struct opcode *const maps[] = {opcodes_primary, opcodes_0f, opcodes_0f38,
                                                 opcodes_0f3a};
     static const struct opcode with_modrm = {CLASS_INVALID, 1, 0, SIZE_NONE, 0, 0, 0, 0};
-    static const struct opcode with_byte = {CLASS_INVALID, 1, IMMEDIATE_BYTE, SIZE_NONE, 0, 0, 0,
-                                            0};
-    static const struct opcode with_word = {CLASS_INVALID, 1, IMMEDIATE_OPERAND, SIZE_NONE,
-                                            0,             0, 0,                 0};
+    static const struct opcode with_byte = {
+        CLASS_INVALID, 1, IMMEDIATE_BYTE, SIZE_NONE, 0, 0, 0, 0};
+    static const struct opcode with_word = {
+        CLASS_INVALID, 1, IMMEDIATE_OPERAND, SIZE_NONE, 0, 0, 0, 0};
     if (in->encoding == ENCODING_XOP) /* AMD APM 6: maps 8, 9 and A */
         return in->map == MAP_OTHER ? &with_byte : &with_word;
     if (in->map == MAP_OTHER)
@@ -671,7 +673,8 @@ static void set_operand_size(struct instruction *in, const struct opcode *opcode
     else if ((opcode->attributes & OPCODE_64) && !toggled)
         in->operand_size = 8;
     /* Near branches and what moves control registers have 64 bits, whatever the prefix. */
-    if ((opcode->attributes & OPCODE_64) && (opcode->class == CLASS_BRANCH || in->map != MAP_PRIMARY))
+    if ((opcode->attributes & OPCODE_64) &&
+        (opcode->class == CLASS_BRANCH || in->map != MAP_PRIMARY))
         in->operand_size = 8;
 }
 
@@ -685,7 +688,9 @@ static bool may_be_locked(const struct instruction *in)
 int instruction_decode(struct instruction *in, const uint8_t *code, size_t size, unsigned mode)
 {
     *in = (struct instruction){.mode = (uint8_t)mode,
-                               .address_size = mode == 64 ? 8 : mode == 32 ? 4 : 2,
+                               .address_size = mode == 64   ? 8
+                                               : mode == 32 ? 4
+                                                            : 2,
                                .segment = SEGMENT_DS,
                                .base = REGISTER_NONE,
                                .index = REGISTER_NONE};
@@ -705,8 +710,9 @@ int instruction_decode(struct instruction *in, const uint8_t *code, size_t size,
     set_operand_size(in, opcode);
     if (opcode->has_modrm)
         take_modrm(&reader, rex, opcode->attributes & OPCODE_REGISTERS);
-    take_immediate(&reader, in->encoding == ENCODING_EVEX && in->map == MAP_0F3A ? IMMEDIATE_BYTE
-                                                                                : opcode->immediate);
+    take_immediate(&reader, in->encoding == ENCODING_EVEX && in->map == MAP_0F3A
+                                ? IMMEDIATE_BYTE
+                                : opcode->immediate);
     set_size(in, opcode->size);
     collect_registers(in, opcode, rex);
     if (in->map == MAP_PRIMARY && in->encoding == ENCODING_LEGACY)

@@ -28,7 +28,8 @@ void emit_32(struct emitter *out, uint32_t value)
 /* REX for reg, index and base, if one is needed. */
 static void emit_rex(struct emitter *out, bool is_wide, unsigned reg, unsigned index, unsigned base)
 {
-    unsigned rex = (is_wide ? 8u : 0) | (reg >> 3 & 1) << 2 | (index >> 3 & 1) << 1 | (base >> 3 & 1);
+    unsigned rex =
+        (is_wide ? 8u : 0) | (reg >> 3 & 1) << 2 | (index >> 3 & 1) << 1 | (base >> 3 & 1);
     if (rex)
         emit_8(out, 0x40 | rex);
 }
@@ -139,18 +140,18 @@ void emit_lea(struct emitter *out, unsigned reg, unsigned base, unsigned index, 
     bool has_base = base != REGISTER_NONE, has_index = index != REGISTER_NONE;
     unsigned base_bits = has_base ? base : 0, index_bits = has_index ? index : 0;
     bool is_short = displacement >= INT8_MIN && displacement <= INT8_MAX;
-    unsigned mod = !has_base                                 ? 0
+    unsigned mod = !has_base                                         ? 0
                    : displacement == 0 && (base & 7) != REGISTER_RBP ? 0
-                   : is_short                                ? 1
-                                                             : 2;
+                   : is_short                                        ? 1
+                                                                     : 2;
     emit_rex(out, is_wide, reg, index_bits, base_bits);
     emit_8(out, OP_LEA);
     if (!has_index && has_base && (base & 7) != REGISTER_RSP) {
         emit_modrm(out, mod, reg, base);
     } else {
         emit_modrm(out, mod, reg, 4);
-        emit_8(out, scale << 6 | (has_index ? (index & 7) << 3 : 4u << 3) |
-                        (has_base ? base & 7 : 5));
+        emit_8(out,
+               scale << 6 | (has_index ? (index & 7) << 3 : 4u << 3) | (has_base ? base & 7 : 5));
     }
     if (mod == 1)
         emit_8(out, (uint8_t)displacement);

@@ -37,8 +37,8 @@ void emit_state_at(struct emitter *out, unsigned op, unsigned reg, unsigned inde
 /* As before, with eight times index. */
 void emit_state_array(struct emitter *out, unsigned op, unsigned reg, unsigned index,
                       int32_t offset);
-void emit_state_set(struct emitter *out, int32_t offset, uint32_t value);      /* 4 bytes */
-void emit_state_set_byte(struct emitter *out, int32_t offset, uint8_t value);  /* 1 byte */
+void emit_state_set(struct emitter *out, int32_t offset, uint32_t value);     /* 4 bytes */
+void emit_state_set_byte(struct emitter *out, int32_t offset, uint8_t value); /* 1 byte */
 /* 4 bytes, or 8 with the value sign-extended. */
 void emit_state_compare(struct emitter *out, int32_t offset, uint32_t value, bool is_wide);
 /* op between two registers, reg and rm, of 8 bytes or 4. */

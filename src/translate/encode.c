@@ -89,8 +89,7 @@ static void emit_lea_of(struct builder *builder, const struct instruction *in)
 void builder_emit_plain(struct builder *builder, const struct instruction *in)
 {
     struct emitter *out = &builder->out;
-    const uint8_t *bytes =
-        builder->request->code + builder->guest_offsets[builder->current];
+    const uint8_t *bytes = builder->request->code + builder->guest_offsets[builder->current];
     if (in->map == MAP_PRIMARY && in->opcode == 0x8d &&
         (builder->mode == 32 || in->base == REGISTER_RIP)) {
         emit_lea_of(builder, in);

@@ -59,8 +59,8 @@ static bool needs_scratch(const struct builder *builder, const struct instructio
     case CLASS_STACK:
         return true;
     case CLASS_BRANCH:
-        if (in->map == MAP_PRIMARY && (in->opcode == 0xe8 || in->opcode == 0xff ||
-                                       in->opcode == 0xc2 || in->opcode == 0xc3))
+        if (in->map == MAP_PRIMARY &&
+            (in->opcode == 0xe8 || in->opcode == 0xff || in->opcode == 0xc2 || in->opcode == 0xc3))
             return true;
         return !is_in_page(builder, next_rip) ||
                !is_in_page(builder, next_rip + (uint64_t)in->immediate);

@@ -60,7 +60,8 @@ static void emit_pop_memory(struct builder *builder, const struct instruction *i
         emit_pop(builder, in->rm, size);
         return;
     }
-    struct address from = stack_address(builder, REGISTER_RSP, 0), to = builder_address(builder, in);
+    struct address from = stack_address(builder, REGISTER_RSP, 0),
+                   to = builder_address(builder, in);
     struct operation load = {.kind = OPERATION_LOAD, .reg = value, .size = size},
                      store = {.kind = OPERATION_STORE, .reg = value, .size = size};
     if (to.base == REGISTER_RSP) /* as it is after the pop */

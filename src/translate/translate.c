@@ -43,14 +43,14 @@ static void emit_other_address(struct builder *builder)
 static void emit_spill(struct builder *builder)
 {
     for (unsigned i = 0; builder->has_scratch && i < SPILLED_MAX; i++)
-        emit_state(&builder->out, OP_STORE, builder->scratch[i],
-                   STATE(spilled) + 8 * (int32_t)i, true);
+        emit_state(&builder->out, OP_STORE, builder->scratch[i], STATE(spilled) + 8 * (int32_t)i,
+                   true);
 }
 
 static bool is_bit_offset(const struct instruction *in)
 {
-    return in->map == MAP_0F && (in->opcode == 0xa3 || in->opcode == 0xab || in->opcode == 0xb3 ||
-                                 in->opcode == 0xbb);
+    return in->map == MAP_0F &&
+           (in->opcode == 0xa3 || in->opcode == 0xab || in->opcode == 0xb3 || in->opcode == 0xbb);
 }
 
 static void emit_plain(struct builder *builder, const struct instruction *in)

@@ -8,11 +8,11 @@ struct translate_request {
     uint64_t rip;
     uint64_t physical, physical_next; /* the latter PHYSICAL_NONE unless the first instruction
                                          crosses into another page */
-    const uint8_t *code; /* at least 8 bytes behind size can be read */
-    size_t size;         /* to the page's end, or as far as the next page was needed */
+    const uint8_t *code;              /* at least 8 bytes behind size can be read */
+    size_t size;                      /* to the page's end, or as far as the next page was needed */
     uint32_t mode;
     unsigned instructions; /* at most so many; 0: as many as fit */
-    bool is_private; /* not to be found again: executed once */
+    bool is_private;       /* not to be found again: executed once */
 };
 
 /* Returns the block, or NULL if not even the first instruction lies in the code that is given. */

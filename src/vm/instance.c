@@ -193,7 +193,9 @@ static int build(struct instance *instance, const struct vm_settings *settings, 
         .context = &settings->cpu};
     scope_free char *arguments = command_line(settings);
     instance->started = now_microseconds();
-    if (machine_open(&instance->machine, &options, instance->loop, kvm_engine_open, err) < 0)
+    if (machine_open(&instance->machine, &options, instance->loop,
+                     instance->options->engine == VM_ENGINE_BT ? bt_engine_open : kvm_engine_open,
+                     err) < 0)
         return -1;
     instance->is_open = true;
     instance->machine.owner = instance;

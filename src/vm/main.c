@@ -91,7 +91,7 @@ static void make_terminal_raw(struct monitor *monitor)
 static int choose_engine(const struct vm_options *options, struct error *err)
 {
     double rate = 0;
-    if (options->engine == VM_ENGINE_KVM)
+    if (options->engine != VM_ENGINE_AUTO)
         return 0;
     if (kvm_engine_probe("/dev/kvm", &rate, err) < 0)
         return error_wrap(err, "no engine can run a machine here");

@@ -166,6 +166,9 @@ struct engine_options {
 
 struct engine *kvm_engine_open(const struct engine_options *options, struct engine_board *board,
                                struct error *err);
+/* Guest code translated to host code, where there is no hardware for virtual machines. */
+struct engine *bt_engine_open(const struct engine_options *options, struct engine_board *board,
+                              struct error *err);
 /* Whether KVM here executes the guest's kernel mode, rather than interpreting it: times a short
  * loop. Returns 0, or -1 with the reason. *rate, which may be NULL, is set to millions of
  * instructions a second. Takes at most a quarter of a second. */

@@ -67,8 +67,12 @@ static bool enter_64(struct bt_vcpu *vcpu, unsigned vector, int source, bool has
     uint64_t flags = bt_get_flags(vcpu);
     if (source == SOURCE_EXCEPTION && vector != EXCEPTION_DB)
         flags |= FLAG_RF;
-    uint64_t frame[6] = {error, state->rip, vcpu->segments[SEGMENT_CS].selector, flags,
-                         state->registers[REGISTER_RSP], vcpu->segments[SEGMENT_SS].selector};
+    uint64_t frame[6] = {error,
+                         state->rip,
+                         vcpu->segments[SEGMENT_CS].selector,
+                         flags,
+                         state->registers[REGISTER_RSP],
+                         vcpu->segments[SEGMENT_SS].selector};
     unsigned size = has_error ? 48 : 40;
     if (!bt_write(vcpu, stack - size, has_error ? frame : frame + 1, size, BT_SYSTEM))
         return false;

@@ -8,6 +8,7 @@
 #define HULL_VM_BT_INTERNAL_H
 
 #include <pthread.h>
+#include <signal.h>
 
 #include "translate/translate.h"
 #include "vm/cpu/engine.h"
@@ -83,11 +84,8 @@ struct bt_slot {
     bool read_only;
 };
 
-struct controllers;
-
 struct bt_engine {
     struct engine engine;
-    struct controllers *controllers;
     struct cache cache;
     struct bt_slot slots[BT_SLOTS_MAX];
     uint64_t tsc_frequency;
@@ -146,18 +144,17 @@ struct bt_vcpu {
     bool halted;
     bool has_shut_down; /* a triple fault */
     bool vectors_are_parked;
-    bool single; /* the next block is of one instruction, and not to be found again */
-    struct error *error; /* filled in when the engine can't go on */
-    bool has_failed;
-    unsigned events; /* of the interrupt controllers, that wait */
-    struct { /* an operand in state->bounce */
+    bool is_lost;        /* an indirect jump didn't find its target */
+    bool single;         /* the next block is of one instruction, and not to be found again */
+    const char *failure; /* why the engine can't go on */
+    unsigned events;     /* of the interrupt controllers, that wait */
+    struct {             /* an operand in state->bounce */
         uint64_t linear;
         uint32_t at; /* the offset in bounce */
     } bounce;
     struct {
         uint64_t pc; /* of the host, where a signal came */
-        int signal;
-        uint64_t code;
+        uint8_t vector;
     } fault;
 
     /* For other threads and signals. */
@@ -166,7 +163,7 @@ struct bt_vcpu {
     uint32_t attention; /* something to look at before more guest code */
     uint32_t kicked;
     void *signal_stack;
-    uint8_t *vectors; /* an XSAVE area */
+    uint8_t *vectors;  /* an XSAVE area */
     uint64_t exits[8]; /* by site kind */
 };
 
@@ -226,7 +223,8 @@ bool bt_read_value(struct bt_vcpu *vcpu, uint64_t linear, uint64_t *value, unsig
 bool bt_write_value(struct bt_vcpu *vcpu, uint64_t linear, uint64_t value, unsigned size);
 /* One piece of memory from linear on, at most to the page's end: *size becomes what there is; NULL
  * in *host if it isn't memory. False: an exception. */
-bool bt_span(struct bt_vcpu *vcpu, uint64_t linear, unsigned access, uint8_t **host, uint64_t *size);
+bool bt_span(struct bt_vcpu *vcpu, uint64_t linear, unsigned access, uint8_t **host,
+             uint64_t *size);
 void bt_flush(struct bt_vcpu *vcpu, bool with_global);
 void bt_flush_page(struct bt_vcpu *vcpu, uint64_t linear);
 /* After translating code of a page: no processor may write it unnoticed. */
@@ -296,7 +294,6 @@ int bt_install_signals(struct error *err);
 /* On the processor's thread. */
 int bt_begin_thread(struct bt_vcpu *vcpu, struct error *err);
 void bt_set_current(struct bt_vcpu *vcpu);
-void bt_end_thread(struct bt_vcpu *vcpu);
 
 struct vcpu *bt_create_vcpu(struct engine *engine, unsigned index, const struct cpuid *cpuid,
                             struct error *err);

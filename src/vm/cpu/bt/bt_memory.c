@@ -12,7 +12,7 @@ static unsigned step_of(unsigned size)
 static bool is_apic(struct bt_vcpu *vcpu, uint64_t physical)
 {
     return (physical & ~GUEST_PAGE_MASK) ==
-           controllers_apic_page(vcpu->engine->controllers, vcpu->vcpu.index);
+           controllers_apic_page(vcpu->engine->engine.controllers, vcpu->vcpu.index);
 }
 
 void bt_read_device(struct bt_vcpu *vcpu, uint64_t physical, void *bytes, unsigned size)
@@ -22,7 +22,7 @@ void bt_read_device(struct bt_vcpu *vcpu, uint64_t physical, void *bytes, unsign
     for (unsigned done = 0, step = step_of(size); done < size; done += step) {
         uint64_t value;
         if (is_apic(vcpu, physical))
-            value = controllers_read_apic(vcpu->engine->controllers, vcpu->vcpu.index,
+            value = controllers_read_apic(vcpu->engine->engine.controllers, vcpu->vcpu.index,
                                           (uint32_t)((physical + done) & GUEST_PAGE_MASK), step);
         else
             value = board->read(board, ENGINE_MEMORY, physical + done, step);
@@ -38,7 +38,7 @@ void bt_write_device(struct bt_vcpu *vcpu, uint64_t physical, const void *bytes,
         uint64_t value = 0;
         bt_copy(&value, (const uint8_t *)bytes + done, step);
         if (is_apic(vcpu, physical))
-            controllers_write_apic(vcpu->engine->controllers, vcpu->vcpu.index,
+            controllers_write_apic(vcpu->engine->engine.controllers, vcpu->vcpu.index,
                                    (uint32_t)((physical + done) & GUEST_PAGE_MASK), step,
                                    (uint32_t)value);
         else

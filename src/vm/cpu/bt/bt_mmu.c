@@ -84,12 +84,11 @@ static bool walk_tables(struct bt_vcpu *vcpu, uint64_t linear, unsigned access, 
             table = entry & ENTRY_ADDRESS;
             continue;
         }
-        bool may = (!is_user || walk->is_user) &&
-                   (!(access & BT_WRITE) || walk->is_writable ||
-                    (!is_user && !(vcpu->cr0 & CR0_WP))) &&
-                   (!(access & BT_EXECUTE) ||
-                    (!walk->no_execute &&
-                     (is_user || !walk->is_user || !(vcpu->cr4 & CR4_SMEP))));
+        bool may =
+            (!is_user || walk->is_user) &&
+            (!(access & BT_WRITE) || walk->is_writable || (!is_user && !(vcpu->cr0 & CR0_WP))) &&
+            (!(access & BT_EXECUTE) ||
+             (!walk->no_execute && (is_user || !walk->is_user || !(vcpu->cr4 & CR4_SMEP))));
         if (!may)
             return fault(vcpu, linear, access, FAULT_PRESENT);
         uint64_t wanted = ENTRY_ACCESSED | (access & BT_WRITE ? ENTRY_DIRTY : 0);
