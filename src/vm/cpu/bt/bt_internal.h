@@ -289,7 +289,9 @@ void bt_unpark_vectors(struct bt_vcpu *vcpu);
 enum vcpu_exit bt_run(struct vcpu *vcpu, struct error *err);
 void bt_kick(struct vcpu *vcpu);
 void bt_wake(void *context, unsigned vcpu);
-#define BT_WAKE_SIGNAL (SIGRTMIN + 2)
+/* The same for the processor's own thread: the controllers were told something. */
+void bt_look_again(struct bt_vcpu *vcpu);
+#define BT_WAKE_SIGNAL SIGRTMIN
 int bt_install_signals(struct error *err);
 /* On the processor's thread. */
 int bt_begin_thread(struct bt_vcpu *vcpu, struct error *err);

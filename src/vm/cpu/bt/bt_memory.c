@@ -37,12 +37,14 @@ void bt_write_device(struct bt_vcpu *vcpu, uint64_t physical, const void *bytes,
     for (unsigned done = 0, step = step_of(size); done < size; done += step) {
         uint64_t value = 0;
         bt_copy(&value, (const uint8_t *)bytes + done, step);
-        if (is_apic(vcpu, physical))
+        if (is_apic(vcpu, physical)) {
+            bt_look_again(vcpu);
             controllers_write_apic(vcpu->engine->engine.controllers, vcpu->vcpu.index,
                                    (uint32_t)((physical + done) & GUEST_PAGE_MASK), step,
                                    (uint32_t)value);
-        else
+        } else {
             board->write(board, ENGINE_MEMORY, physical + done, step, value);
+        }
     }
 }
 

@@ -118,6 +118,7 @@ bool bt_set_msr_value(struct bt_vcpu *vcpu, uint32_t index, uint64_t value)
     uint64_t *mtrr = find_mtrr(vcpu, index);
     if (controllers_is_msr(index)) {
         bt_park_vectors(vcpu);
+        bt_look_again(vcpu);
         return controllers_write_msr(vcpu->engine->engine.controllers, vcpu->vcpu.index, index,
                                      value);
     }

@@ -436,14 +436,19 @@ enum vcpu_exit bt_run(struct vcpu *generic, struct error *err)
     return reason;
 }
 
+void bt_look_again(struct bt_vcpu *vcpu)
+{
+    __atomic_store_n(&vcpu->attention, 1, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&vcpu->state->jump_mask, 0, __ATOMIC_SEQ_CST);
+}
+
 /* ---- From other threads ---- */
 
 /* Translated code leaves at its next indirect jump, or at a jump in its page once the signal has
  * cut those of the block that it is in. */
 static void call_for_attention(struct bt_vcpu *vcpu)
 {
-    __atomic_store_n(&vcpu->attention, 1, __ATOMIC_SEQ_CST);
-    __atomic_store_n(&vcpu->state->jump_mask, 0, __ATOMIC_SEQ_CST);
+    bt_look_again(vcpu);
     if (__atomic_load_n(&vcpu->thread_is_known, __ATOMIC_SEQ_CST) &&
         !pthread_equal(vcpu->thread, pthread_self()))
         pthread_kill(vcpu->thread, BT_WAKE_SIGNAL);

@@ -74,8 +74,7 @@ static void on_wake(int number, siginfo_t *info, void *argument)
         return;
     struct cache *cache = &vcpu->engine->cache;
     uint64_t pc = pc_of(context);
-    __atomic_store_n(&vcpu->attention, 1, __ATOMIC_SEQ_CST);
-    __atomic_store_n(&vcpu->state->jump_mask, 0, __ATOMIC_SEQ_CST);
+    bt_look_again(vcpu);
     if (!is_in_cache(cache, pc))
         return;
     /* On the way in, the block that is about to be entered may be one of a loop. */
@@ -86,9 +85,10 @@ static void on_wake(int number, siginfo_t *info, void *argument)
         cache_unlink_edges(cache, block);
 }
 
+static const int faults[] = {SIGFPE, SIGILL, SIGSEGV, SIGBUS};
+
 int bt_install_signals(struct error *err)
 {
-    static const int faults[] = {SIGFPE, SIGILL, SIGSEGV, SIGBUS};
     struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
     for (unsigned i = 0; i < sizeof faults / sizeof *faults; i++) {
         if (sigaction(faults[i], &action, NULL) < 0)
@@ -122,6 +122,12 @@ int bt_begin_thread(struct bt_vcpu *vcpu, struct error *err)
         .ss_sp = vcpu->signal_stack, .ss_size = STACK_SIZE, .ss_flags = (int)STACK_AUTODISARM};
     if (sigaltstack(&stack, NULL) < 0)
         return error_set(err, errno, "no stack for the signals of vcpu %u", vcpu->vcpu.index);
+    sigset_t mine;
+    sigemptyset(&mine);
+    sigaddset(&mine, BT_WAKE_SIGNAL);
+    for (unsigned i = 0; i < sizeof faults / sizeof *faults; i++)
+        sigaddset(&mine, faults[i]);
+    pthread_sigmask(SIG_UNBLOCK, &mine, NULL);
     vcpu->has_begun = true;
     vcpu->thread = pthread_self();
     __atomic_store_n(&vcpu->thread_is_known, true, __ATOMIC_SEQ_CST);

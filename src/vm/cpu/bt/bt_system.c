@@ -68,6 +68,7 @@ bool bt_set_control(struct bt_vcpu *vcpu, unsigned number, uint64_t value)
         if (value > 15)
             return bt_raise_error(vcpu, EXCEPTION_GP, 0);
         bt_park_vectors(vcpu);
+        bt_look_again(vcpu);
         controllers_set_cr8(vcpu->engine->engine.controllers, vcpu->vcpu.index, (uint8_t)value);
         return true;
     default:
