@@ -21,6 +21,7 @@ enum {
     MODE_USER = 2,      /* privilege level 3 */
     MODE_NO_VECTOR = 4, /* x87 and vector instructions raise #NM: CR0.TS or CR0.EM */
     MODE_FLAT = 8,      /* the bases of CS, DS, ES and SS are 0, as always in 64-bit mode */
+    MODE_SINGLE = 16,   /* one instruction, and not linked to another block */
 };
 
 /* Why translated code was left. */
@@ -107,7 +108,7 @@ static inline uint64_t cache_address(const struct cache *cache, uint32_t offset)
     return (uintptr_t)cache->execute + offset;
 }
 
-/* Empties a processor's table of jumps. */
+/* Empties a processor's tables of jumps. */
 void cache_clear_jumps(const struct cache *cache, struct guest_state *state);
 static inline unsigned jump_index(uint64_t rip)
 {

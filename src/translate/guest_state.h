@@ -33,8 +33,8 @@ _Static_assert(sizeof(struct tlb_entry) == 32, "translated code shifts an addres
 enum guest_view { VIEW_KERNEL, VIEW_USER, VIEW_COUNT };
 
 /* Where indirect jumps go, by some bits of the guest's address. */
-#define JUMP_BITS 0x1ffeull
-#define JUMP_ENTRIES 4096
+#define JUMP_BITS 0x1fffeull
+#define JUMP_ENTRIES 65536
 
 #define SPILLED_MAX 4 /* scratch registers of a block */
 

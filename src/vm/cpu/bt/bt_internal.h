@@ -118,6 +118,14 @@ enum bt_msr {
 };
 #define BT_MTRRS 27 /* 16 variable, 11 fixed */
 
+/* Which entries of a direct-mapped table are in use, so that emptying it takes as long as it was
+ * used. More than fit: all may be. */
+#define BT_USED_MAX 4096
+struct bt_used {
+    uint32_t count;
+    uint64_t addresses[BT_USED_MAX];
+};
+
 struct bt_vcpu {
     struct vcpu vcpu;
     struct bt_engine *engine;
@@ -163,7 +171,8 @@ struct bt_vcpu {
     uint32_t attention; /* something to look at before more guest code */
     uint32_t kicked;
     void *signal_stack;
-    uint8_t *vectors;  /* an XSAVE area */
+    uint8_t *vectors; /* an XSAVE area */
+    struct bt_used filled[VIEW_COUNT], jumps[VIEW_COUNT], global_jumps;
     uint64_t exits[8]; /* by site kind */
 };
 
@@ -211,6 +220,11 @@ enum { BT_READ = 1, BT_WRITE = 2, BT_EXECUTE = 4, BT_SYSTEM = 8 /* as privilege 
 uint8_t *bt_host_page(const struct bt_engine *engine, uint64_t physical, bool to_write);
 /* Walks the guest's tables: false with #PF or #GP raised. */
 bool bt_walk(struct bt_vcpu *vcpu, uint64_t linear, unsigned access, uint64_t *physical);
+/* The same for code, with whether the page is global. */
+bool bt_walk_code(struct bt_vcpu *vcpu, uint64_t linear, uint64_t *physical, bool *is_global);
+/* Lets indirect jumps to rip go to a host address. */
+void bt_note_jump(struct bt_vcpu *vcpu, uint64_t rip, uint64_t host, bool is_global);
+void bt_clear_jumps(struct bt_vcpu *vcpu);
 /* Serves a look-up that missed: 1 the TLB has the page now, 0 it isn't memory, or nothing that the
  * TLB may point to for this access; -1 an exception. */
 int bt_fill(struct bt_vcpu *vcpu, uint64_t linear, unsigned access);

@@ -131,6 +131,24 @@ bool bt_walk(struct bt_vcpu *vcpu, uint64_t linear, unsigned access, uint64_t *p
     return true;
 }
 
+bool bt_walk_code(struct bt_vcpu *vcpu, uint64_t linear, uint64_t *physical, bool *is_global)
+{
+    struct walk walk;
+    if (!walk_any(vcpu, linear, BT_EXECUTE, &walk))
+        return false;
+    *physical = walk.physical | (linear & GUEST_PAGE_MASK);
+    *is_global = walk.is_global;
+    return true;
+}
+
+static void note_used(struct bt_used *used, uint64_t address)
+{
+    if (used->count < BT_USED_MAX)
+        used->addresses[used->count] = address;
+    if (used->count <= BT_USED_MAX)
+        used->count++;
+}
+
 int bt_fill(struct bt_vcpu *vcpu, uint64_t linear, unsigned access)
 {
     struct walk walk;
@@ -147,6 +165,7 @@ int bt_fill(struct bt_vcpu *vcpu, uint64_t linear, unsigned access)
     }
     uint64_t page = linear & ~GUEST_PAGE_MASK, index = page >> GUEST_PAGE_BITS & (TLB_ENTRIES - 1);
     bool is_user = vcpu->level == 3;
+    note_used(&vcpu->filled[is_user ? VIEW_USER : VIEW_KERNEL], page);
     struct tlb_entry *entry = &vcpu->state->tlb[is_user ? VIEW_USER : VIEW_KERNEL][index];
     bool may_write = walk.is_dirty && !has_code &&
                      (walk.is_writable || (!is_user && !(vcpu->cr0 & CR0_WP))) &&
@@ -163,24 +182,93 @@ static void clear_entry(struct tlb_entry *entry, uint64_t index)
     *entry = (struct tlb_entry){.read = TLB_NONE(index), .write = TLB_NONE(index)};
 }
 
+static void flush_view(struct bt_vcpu *vcpu, unsigned view, bool with_global)
+{
+    struct bt_used *filled = &vcpu->filled[view];
+    bool is_full = filled->count > BT_USED_MAX;
+    uint32_t count = is_full ? TLB_ENTRIES : filled->count, kept = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t index = is_full ? i : filled->addresses[i] >> GUEST_PAGE_BITS & (TLB_ENTRIES - 1);
+        struct tlb_entry *entry = &vcpu->state->tlb[view][index];
+        if (with_global || !entry->is_global)
+            clear_entry(entry, index);
+        else if (!is_full)
+            filled->addresses[kept++] = filled->addresses[i];
+        else
+            filled->addresses[kept++] = index << GUEST_PAGE_BITS;
+    }
+    filled->count = kept;
+}
+
+/* ---- Indirect jumps, which lead to where the address was mapped ---- */
+
+void bt_note_jump(struct bt_vcpu *vcpu, uint64_t rip, uint64_t host, bool is_global)
+{
+    unsigned index = jump_index(rip), view = vcpu->level == 3 ? VIEW_USER : VIEW_KERNEL;
+    if (index == 0) /* it is the one that jump_mask 0 leads to */
+        return;
+    vcpu->state->jumps[view][index] = host;
+    note_used(is_global && view == VIEW_KERNEL ? &vcpu->global_jumps : &vcpu->jumps[view], rip);
+}
+
+static void clear_jumps(struct bt_vcpu *vcpu, unsigned view, struct bt_used *used)
+{
+    const struct cache *cache = &vcpu->engine->cache;
+    uint64_t *jumps = vcpu->state->jumps[view], lookup = cache_address(cache, cache->lookup);
+    if (used->count > BT_USED_MAX) {
+        for (unsigned i = 0; i < JUMP_ENTRIES; i++)
+            jumps[i] = lookup;
+    } else {
+        for (uint32_t i = 0; i < used->count; i++)
+            jumps[jump_index(used->addresses[i])] = lookup;
+    }
+    used->count = 0;
+}
+
+void bt_clear_jumps(struct bt_vcpu *vcpu)
+{
+    clear_jumps(vcpu, VIEW_USER, &vcpu->jumps[VIEW_USER]);
+    clear_jumps(vcpu, VIEW_KERNEL, &vcpu->jumps[VIEW_KERNEL]);
+    clear_jumps(vcpu, VIEW_KERNEL, &vcpu->global_jumps);
+}
+
 void bt_flush(struct bt_vcpu *vcpu, bool with_global)
 {
     for (unsigned view = 0; view < VIEW_COUNT; view++) {
-        for (unsigned i = 0; i < TLB_ENTRIES; i++) {
-            struct tlb_entry *entry = &vcpu->state->tlb[view][i];
-            if (with_global || !entry->is_global)
-                clear_entry(entry, i);
-        }
+        flush_view(vcpu, view, with_global);
+        clear_jumps(vcpu, view, &vcpu->jumps[view]);
     }
-    cache_clear_jumps(&vcpu->engine->cache, vcpu->state);
+    if (with_global)
+        clear_jumps(vcpu, VIEW_KERNEL, &vcpu->global_jumps);
+}
+
+/* Jumps into the page: one that is listed may have been replaced, and is then lost without need. */
+static void clear_jumps_to(struct bt_vcpu *vcpu, unsigned view, const struct bt_used *used,
+                           uint64_t linear)
+{
+    const struct cache *cache = &vcpu->engine->cache;
+    for (uint32_t i = 0; i < used->count; i++) {
+        if ((used->addresses[i] ^ linear) >> GUEST_PAGE_BITS == 0)
+            vcpu->state->jumps[view][jump_index(used->addresses[i])] =
+                cache_address(cache, cache->lookup);
+    }
 }
 
 void bt_flush_page(struct bt_vcpu *vcpu, uint64_t linear)
 {
     uint64_t index = linear >> GUEST_PAGE_BITS & (TLB_ENTRIES - 1);
-    for (unsigned view = 0; view < VIEW_COUNT; view++)
+    bool is_full = vcpu->global_jumps.count > BT_USED_MAX;
+    for (unsigned view = 0; view < VIEW_COUNT; view++) {
         clear_entry(&vcpu->state->tlb[view][index], index);
-    cache_clear_jumps(&vcpu->engine->cache, vcpu->state);
+        is_full = is_full || vcpu->jumps[view].count > BT_USED_MAX;
+    }
+    if (is_full) {
+        bt_clear_jumps(vcpu);
+        return;
+    }
+    for (unsigned view = 0; view < VIEW_COUNT; view++)
+        clear_jumps_to(vcpu, view, &vcpu->jumps[view], linear);
+    clear_jumps_to(vcpu, VIEW_KERNEL, &vcpu->global_jumps, linear);
 }
 
 void bt_protect_code(struct bt_engine *engine, const uint8_t *host_page)

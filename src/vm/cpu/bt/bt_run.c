@@ -13,14 +13,17 @@ static struct controllers *controllers_of(const struct bt_vcpu *vcpu)
 
 struct fetched {
     uint64_t physical, physical_next;
+    bool is_global;
     uint8_t bytes[2 * INSTRUCTION_LENGTH_MAX + 8]; /* of an instruction that crosses a page */
 };
 
 static bool fetch(struct bt_vcpu *vcpu, struct translate_request *request, struct fetched *fetched)
 {
     uint64_t rip = vcpu->state->rip + vcpu->state->segment_bases[SEGMENT_CS];
+    /* What waits comes after the next instruction. */
+    bool is_single = vcpu->shadow && (vcpu->attention || vcpu->events);
     uint64_t room = GUEST_PAGE_MASK + 1 - (rip & GUEST_PAGE_MASK);
-    if (!bt_walk(vcpu, rip, BT_EXECUTE, &fetched->physical))
+    if (!bt_walk_code(vcpu, rip, &fetched->physical, &fetched->is_global))
         return false;
     uint8_t *host = bt_host_page(vcpu->engine, fetched->physical, false);
     if (!host) { /* code in a device */
@@ -37,8 +40,10 @@ static bool fetch(struct bt_vcpu *vcpu, struct translate_request *request, struc
                                           .code = host + (rip & GUEST_PAGE_MASK),
                                           .size = room,
                                           .mode = vcpu->mode,
-                                          .instructions = vcpu->single || vcpu->shadow ? 1 : 0,
-                                          .is_private = vcpu->single || vcpu->shadow};
+                                          .instructions = vcpu->single || is_single ? 1 : 0,
+                                          .is_private = vcpu->single};
+    if (is_single)
+        request->mode |= MODE_SINGLE;
     return true;
 }
 
@@ -89,13 +94,14 @@ static void protect(struct bt_vcpu *vcpu, const struct translate_request *reques
 }
 
 /* The block at rip, or NULL with an exception (or failure). */
-static struct block *find_block(struct bt_vcpu *vcpu)
+static struct block *find_block(struct bt_vcpu *vcpu, bool *is_global)
 {
     struct cache *cache = &vcpu->engine->cache;
     struct translate_request request;
     struct fetched fetched;
     if (!fetch(vcpu, &request, &fetched) || vcpu->failure)
         return NULL;
+    *is_global = fetched.is_global;
     if (needs_next_page(&request) && (!fetch_next(vcpu, &request, &fetched) || vcpu->failure))
         return NULL;
     if (!request.is_private) {
@@ -117,33 +123,27 @@ static struct block *find_block(struct bt_vcpu *vcpu)
 
 /* ---- Why translated code was left ---- */
 
-static void note_jump(struct bt_vcpu *vcpu, const struct block *block)
-{
-    unsigned index = jump_index(block->rip), view = vcpu->level == 3 ? VIEW_USER : VIEW_KERNEL;
-    if (index != 0) /* it is the one that jump_mask 0 leads to */
-        vcpu->state->jumps[view][index] = cache_address(&vcpu->engine->cache, block->host);
-}
-
 /* Goes on at rip. */
 static bool go_on(struct bt_vcpu *vcpu)
 {
-    bool is_private = vcpu->single || vcpu->shadow;
+    const struct cache *cache = &vcpu->engine->cache;
     unsigned view = vcpu->level == 3 ? VIEW_USER : VIEW_KERNEL;
     uint64_t known = vcpu->state->jumps[view][jump_index(vcpu->state->rip)];
+    bool is_lost = vcpu->is_lost, is_plain = !vcpu->single && !vcpu->shadow;
+    vcpu->is_lost = false;
     /* An indirect jump from here: not again, if one has just failed. */
-    if (!is_private && !vcpu->is_lost &&
-        known != cache_address(&vcpu->engine->cache, vcpu->engine->cache.lookup)) {
+    if (is_plain && !is_lost && known != cache_address(cache, cache->lookup)) {
         vcpu->state->jump_target = known;
         return true;
     }
-    vcpu->is_lost = false;
+    bool is_global = false;
+    struct block *block = find_block(vcpu, &is_global);
     vcpu->shadow = false;
-    struct block *block = find_block(vcpu);
     if (!block)
         return false;
-    if (!is_private)
-        note_jump(vcpu, block);
-    vcpu->state->jump_target = cache_address(&vcpu->engine->cache, block->entry);
+    if (is_plain)
+        bt_note_jump(vcpu, block->rip, cache_address(cache, block->host), is_global);
+    vcpu->state->jump_target = cache_address(cache, block->entry);
     return true;
 }
 
@@ -151,9 +151,11 @@ static bool follow_edge(struct bt_vcpu *vcpu, uint32_t index)
 {
     struct cache *cache = &vcpu->engine->cache;
     uint64_t flushes = cache->counters.flushes;
-    bool may_link = !cache->blocks[cache->sites[index].block].is_dead && !vcpu->shadow;
+    const struct block *from = &cache->blocks[cache->sites[index].block];
+    bool may_link = !from->is_dead && !(from->mode & MODE_SINGLE);
+    bool is_global;
     vcpu->state->rip = cache->sites[index].rip;
-    struct block *block = find_block(vcpu);
+    struct block *block = find_block(vcpu, &is_global);
     if (!block)
         return false;
     /* A block that lies in two pages is not linked: the second may come to be another. */

@@ -31,7 +31,7 @@ void bt_update_mode(struct bt_vcpu *vcpu)
                     (is_flat ? MODE_FLAT : 0);
     /* The tables of jumps are by address and level alone. */
     if ((mode ^ vcpu->mode) & ~(uint32_t)MODE_USER)
-        cache_clear_jumps(&vcpu->engine->cache, vcpu->state);
+        bt_clear_jumps(vcpu);
     vcpu->mode = mode;
 }
 
