@@ -69,14 +69,28 @@ static bool take_prefix(struct reader *reader)
     return true;
 }
 
-static void take_rex(struct reader *reader, uint8_t *rex)
+/* It counts only as the last prefix. */
+static bool take_rex(struct reader *reader, uint8_t *rex)
 {
     struct instruction *in = reader->in;
     if (in->mode != 64 || (peek(reader) & 0xf0) != 0x40 || reader->at >= reader->size)
-        return;
+        return false;
     *rex = (uint8_t)take(reader, 1);
     in->has_rex = true;
     in->rex_w = *rex & 8;
+    return true;
+}
+
+static void take_prefixes(struct reader *reader, uint8_t *rex)
+{
+    for (;;) {
+        if (take_prefix(reader)) {
+            *rex = 0;
+            reader->in->has_rex = reader->in->rex_w = false;
+        } else if (!take_rex(reader, rex)) {
+            return;
+        }
+    }
 }
 
 /* VEX and XOP: what is in their bytes, as REX and prefixes would say it. */
@@ -620,9 +634,12 @@ static void collect_registers(struct instruction *in, const struct opcode *opcod
         in->registers |= (uint16_t)(1 << in->vvvv);
 }
 
-/* What VEX encodes is another set of instructions, with the same numbers for most. */
+/* What VEX encodes is another set of instructions, with the same numbers for most. It has its own
+ * form of the prefixes that select an opcode, and takes no others of these. */
 static void fix_vex(struct instruction *in)
 {
+    if (in->has_rex || in->has_operand_prefix || in->has_repeat || in->has_repeat_not)
+        in->class = CLASS_INVALID;
     if (in->map == MAP_0F && in->opcode == 0xae) { /* vldmxcsr, vstmxcsr */
         if (!in->has_memory || (in->modrm >> 4 & 3) != 1)
             in->class = CLASS_INVALID;
@@ -697,9 +714,7 @@ int instruction_decode(struct instruction *in, const uint8_t *code, size_t size,
     bool has_all = size > INSTRUCTION_LENGTH_MAX;
     struct reader reader = {in, code, has_all ? INSTRUCTION_LENGTH_MAX : size, 0, false};
     uint8_t rex = 0;
-    while (take_prefix(&reader))
-        ;
-    take_rex(&reader, &rex);
+    take_prefixes(&reader, &rex);
     take_opcode(&reader, &rex);
     const struct opcode *opcode = opcode_of(in);
     in->class = opcode->class;
