@@ -32,8 +32,8 @@ static unsigned read_bytes(char *line, uint8_t *bytes, bool *goes_on)
 /* What objdump itself doesn't take for code, and prefixes that it shows alone. */
 static bool is_code(const char *line)
 {
-    static const char *const others[] = {"(bad)", "\trex", ".byte", "\tdata16", "\tlock lock",
-                                         "\trepz repz"};
+    static const char *const others[] = {"(bad)",    "\trex",       ".byte",
+                                         "\tdata16", "\tlock lock", "\trepz repz"};
     for (unsigned i = 0; i < sizeof others / sizeof *others; i++) {
         if (strstr(line, others[i]))
             return false;
@@ -177,8 +177,10 @@ static void refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lengths_of_busybox), cmocka_unit_test(lengths_of_mathematics),
-        cmocka_unit_test(operands),           cmocka_unit_test(modes),
+        cmocka_unit_test(lengths_of_busybox),
+        cmocka_unit_test(lengths_of_mathematics),
+        cmocka_unit_test(operands),
+        cmocka_unit_test(modes),
         cmocka_unit_test(refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

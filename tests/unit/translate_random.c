@@ -122,8 +122,7 @@ static void run_natively(const uint8_t *code, size_t size, struct outcome *outco
 static void clear_tlb(void)
 {
     for (unsigned i = 0; i < TLB_ENTRIES; i++)
-        state->tlb[VIEW_KERNEL][i] =
-            (struct tlb_entry){.read = TLB_NONE(i), .write = TLB_NONE(i)};
+        state->tlb[VIEW_KERNEL][i] = (struct tlb_entry){.read = TLB_NONE(i), .write = TLB_NONE(i)};
 }
 
 static bool is_in_buffer(uint64_t address, size_t size)
@@ -140,8 +139,7 @@ static uint64_t serve_miss(const struct site *site, uint64_t *bounced)
     unsigned index = page >> GUEST_PAGE_BITS & (TLB_ENTRIES - 1);
     if (!is_in_buffer(address, site->size))
         fail_msg("%u bytes at %#llx aren't in the buffer; block at %#llx + %u", site->size,
-                 (unsigned long long)address, (unsigned long long)block->rip,
-                 site->guest_offset);
+                 (unsigned long long)address, (unsigned long long)block->rip, site->guest_offset);
     bool crosses = (address & GUEST_PAGE_MASK) + site->size > GUEST_PAGE_MASK + 1;
     if (crosses || (next_random() & 1)) {
         uint8_t *at = state->bounce + (address & 63);
@@ -152,9 +150,7 @@ static uint64_t serve_miss(const struct site *site, uint64_t *bounced)
     }
     struct tlb_entry *entry = &state->tlb[VIEW_KERNEL][index];
     *entry = (struct tlb_entry){
-        .read = page,
-        .write = site->access & ACCESS_WRITE ? page : TLB_NONE(index),
-        .host = page};
+        .read = page, .write = site->access & ACCESS_WRITE ? page : TLB_NONE(index), .host = page};
     return cache_address(&cache, site->first);
 }
 
@@ -222,7 +218,8 @@ static bool is_excluded(const struct instruction *in)
                          (in->opcode == 0xdd && (reg == 4 || reg == 6));
         return in->has_memory && has_state;
     }
-    return in->map == MAP_PRIMARY && (in->opcode == 0x9b || in->opcode == 0xc9 || (in->opcode & 0xfc) == 0xa0);
+    return in->map == MAP_PRIMARY &&
+           (in->opcode == 0x9b || in->opcode == 0xc9 || (in->opcode & 0xfc) == 0xa0);
 }
 
 static const uint8_t bases[] = {REGISTER_RDI, REGISTER_RBP, 13};
@@ -355,7 +352,8 @@ static void compare(const struct outcome *left, const struct outcome *right)
                      (unsigned long long)left->registers[i],
                      (unsigned long long)right->registers[i]);
     }
-    /* Before a fault, flags that the instruction or those behind it would have replaced are lost. */
+    /* Before a fault, flags that the instruction or those behind it would have replaced are lost.
+     */
     if (!left->faulted)
         assert_int_equal(left->flags, right->flags);
     assert_memory_equal(left->memory, right->memory, BUFFER_SIZE);
@@ -408,13 +406,14 @@ static void sequences(void **unused)
 static int set_up(void **unused)
 {
     static uint8_t stack[65536];
-    const stack_t alternate = {.ss_sp = stack, .ss_size = sizeof stack, .ss_flags = (int)(1u << 31)};
+    const stack_t alternate = {
+        .ss_sp = stack, .ss_size = sizeof stack, .ss_flags = (int)(1u << 31)};
     (void)unused;
     assert_int_equal(cache_open(&cache, 8u << 20, NULL), 0);
     state = mmap(NULL, sizeof *state + VECTOR_AREA, PROT_READ | PROT_WRITE,
                  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    native = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-                  0);
+    native =
+        mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     memory = mmap((void *)BUFFER_ADDRESS, BUFFER_SIZE, PROT_READ | PROT_WRITE,
                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
     vectors = mmap(NULL, VECTOR_AREA, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -182,9 +182,9 @@ static bool bounce(struct bt_vcpu *vcpu, const struct site *site)
     vcpu->bounce.linear = linear;
     vcpu->bounce.at = at;
     if (site->access & ACCESS_WRITE) { /* before anything happens, as if it were done */
-        uint64_t physical, last = linear + site->size - 1;
+        uint64_t physical, next = (linear | GUEST_PAGE_MASK) + 1;
         if (!bt_walk(vcpu, linear, BT_WRITE, &physical) ||
-            !bt_walk(vcpu, last, BT_WRITE, &physical))
+            (linear + site->size > next && !bt_walk(vcpu, next, BT_WRITE, &physical)))
             return false;
     }
     if ((site->access & ACCESS_READ) && !bt_read(vcpu, linear, state->bounce + at, site->size, 0))
