@@ -245,7 +245,7 @@ static void exceptions_are_exact(void **state)
         CASE("no such segment", "\xb8\x34\x12\0\0\x8e\xd8", 13, 0x1234, CODE + 5, 0),
         CASE("int3", "\x90\xcc", 3, 0, CODE + 2, 0),
         CASE("int $0x30", "\xcd\x30", 0x30, 0, CODE + 2, 0),
-        CASE("push to a page to read", "\xbc\x08\0\x03\0\x50", -2, 0, 0, 0),
+        CASE("push to a page to read", "\xbc\0\x10\x03\0\x50", -2, 0, 0, 0),
         CASE("no such control register", "\x0f\x22\xc8", 6, 0, CODE, 0),
         CASE("reserved bits of CR4", "\x48\xb8\0\0\0\0\x01\0\0\0\x0f\x22\xe0", 13, 0, CODE + 10, 0),
         CASE("no such register", "\xb9\x77\x77\x77\x77\x0f\x32", 13, 0, CODE + 5, 0),

@@ -86,6 +86,7 @@ int bt_set_registers(struct vcpu *generic, const struct vcpu_registers *register
     vcpu->cr4 = registers->cr4;
     vcpu->efer = registers->efer;
     vcpu->level = registers->cs.selector & 3;
+    vcpu->halted = vcpu->shadow = vcpu->has_shut_down = false;
     vcpu->mode = UINT32_MAX; /* so that what depends on it is looked at anew */
     controllers_set_cr8(vcpu->engine->engine.controllers, generic->index, (uint8_t)registers->cr8);
     bt_flush(vcpu, true);
