@@ -23,19 +23,23 @@ void builder_emit_leave(struct builder *builder, struct site site)
 /* The guest's values back into the scratch registers. */
 void builder_emit_unspill(struct builder *builder)
 {
-    for (unsigned i = 0; builder->has_scratch && i < SPILLED_MAX; i++)
-        emit_state(&builder->out, OP_LOAD, builder->scratch[i], STATE(spilled) + 8 * (int32_t)i,
-                   true);
+    for (unsigned i = 0; i < SPILLED_MAX; i++) {
+        if (builder->needs >> i & 1)
+            emit_state(&builder->out, OP_LOAD, builder->scratch[i], STATE(spilled) + 8 * (int32_t)i,
+                       true);
+    }
 }
 
-/* To the address in the address register. The target's block makes sure that it is the right one.
- */
+/* To the address in the address register. The target's block makes sure that it is the right one;
+ * the flags go there in the state, since that takes a comparison. */
 static void emit_indirect(struct builder *builder)
 {
     struct emitter *out = &builder->out;
     unsigned target = builder->scratch[SCRATCH_ADDRESS], index = builder->scratch[SCRATCH_INDEX];
     int32_t jumps = builder->request->mode & MODE_USER ? STATE(jumps[VIEW_USER]) : STATE(jumps);
-    builder_restore_flags(builder);
+    builder_save_flags(builder);
+    builder->flags_saved = false;
+    emit_state_flags(out, builder->scratch[SCRATCH_FLAGS]);
     emit_state(out, OP_STORE, target, STATE(rip), true);
     emit_jump_index(out, index, target);
     emit_state_array(out, OP_LOAD, index, index, jumps);

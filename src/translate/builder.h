@@ -56,11 +56,10 @@ struct builder {
     unsigned count;
 
     uint8_t scratch[SPILLED_MAX]; /* the registers' numbers */
-    bool has_scratch;
-    bool flags_saved; /* they are in the scratch register, and not in the processor's */
-    unsigned current; /* the instruction at hand */
+    uint8_t needs;                /* a bit for each scratch register that is used */
+    bool flags_saved;             /* they are in the scratch register, and not in the processor's */
+    unsigned current;             /* the instruction at hand */
 
-    uint8_t *other[2]; /* jumps of the entry, when another address was meant */
     struct cold cold[BUILDER_COLD_MAX];
     unsigned cold_count;
 };
@@ -99,6 +98,13 @@ void builder_emit_push(struct builder *builder, struct operation operation, unsi
 static inline bool builder_is_absolute(const struct instruction *in)
 {
     return in->map == MAP_PRIMARY && (in->opcode & 0xfc) == 0xa0;
+}
+
+/* bt and its kin with a bit offset in a register, that may lead out of the operand. */
+static inline bool builder_is_bit_offset(const struct instruction *in)
+{
+    return in->map == MAP_0F &&
+           (in->opcode == 0xa3 || in->opcode == 0xab || in->opcode == 0xb3 || in->opcode == 0xbb);
 }
 
 static inline unsigned builder_stack_size(const struct builder *builder)

@@ -42,27 +42,25 @@ static int map_code(struct cache *cache, struct error *err)
 static void write_enter(struct emitter *out)
 {
     static const uint8_t push[] = {0x53, 0x55, 0x41, 0x54, 0x41, 0x55, 0x41, 0x56, 0x41, 0x57};
-    static const uint8_t flags[] = {0x65, 0x0f, 0xb7, 0x04, 0x25}; /* movzwl %gs:flags,%eax */
     emit_bytes(out, push, sizeof push);
     emit_state(out, OP_STORE, REGISTER_RSP, STATE(host_stack), true);
     emit_state(out, OP_STORE, REGISTER_RDI, STATE(jump_target), true);
-    emit_bytes(out, flags, sizeof flags);
-    emit_32(out, (uint32_t)STATE(flags));
-    emit_flags_from_rax(out);
+    emit_flags_from_state(out);
     for (unsigned i = 0; i < REGISTER_COUNT; i++)
         emit_state(out, OP_LOAD, i, STATE(registers) + 8 * (int32_t)i, true);
     emit_jump_state(out, STATE(jump_target));
 }
 
-static void write_leave(struct emitter *out)
+/* Back from enter(). has_flags: they are in the processor, and not in the state already. */
+static void write_leave(struct emitter *out, bool has_flags)
 {
-    static const uint8_t flags[] = {0x65, 0x66, 0x89, 0x04, 0x25}; /* mov %ax,%gs:flags */
     static const uint8_t pop[] = {0x41, 0x5f, 0x41, 0x5e, 0x41, 0x5d, 0x41, 0x5c, 0x5d, 0x5b, 0xc3};
     for (unsigned i = 0; i < REGISTER_COUNT; i++)
         emit_state(out, OP_STORE, i, STATE(registers) + 8 * (int32_t)i, true);
-    emit_flags_to_rax(out);
-    emit_bytes(out, flags, sizeof flags);
-    emit_32(out, (uint32_t)STATE(flags));
+    if (has_flags) {
+        emit_flags_to_rax(out);
+        emit_state_flags(out, REGISTER_RAX);
+    }
     emit_state(out, OP_LOAD, REGISTER_RSP, STATE(host_stack), true);
     emit_bytes(out, pop, sizeof pop);
 }
@@ -73,11 +71,10 @@ static void write_fixed_code(struct cache *cache)
     cache->enter = 0;
     write_enter(&out);
     cache->leave = (uint32_t)(out.at - cache->write);
-    write_leave(&out);
+    write_leave(&out, true);
     cache->lookup = (uint32_t)(out.at - cache->write);
     emit_state_set(&out, STATE(site), SITE_INDEX_LOOKUP);
-    uint8_t *jump = emit_jump(&out);
-    emit_set_target(&out, jump, cache->write + cache->leave);
+    write_leave(&out, false);
     cache->fixed = (uint32_t)(out.at - cache->write);
 }
 

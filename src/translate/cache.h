@@ -63,7 +63,8 @@ struct block {
     uint32_t host, entry, host_size; /* host: the entry of indirect jumps; entry: of direct ones */
     uint16_t guest_size;
     bool is_dead;
-    uint8_t scratch[SPILLED_MAX], scratch_count, flags_register;
+    uint8_t scratch[SPILLED_MAX]; /* registers, of which those are in use that spilled says */
+    uint8_t spilled;              /* a bit for each: its guest's value is in guest_state */
     uint32_t first_site, site_count, first_place, place_count;
     uint32_t next_in_hash, next_in_page[2];
     uint32_t incoming; /* sites that jump here */

@@ -230,3 +230,20 @@ void emit_flags_from_rax(struct emitter *out)
     static const uint8_t code[] = {0x04, 0x7f, 0x9e}; /* add $127,%al: OF as it was; sahf */
     emit_bytes(out, code, sizeof code);
 }
+
+void emit_state_flags(struct emitter *out, unsigned reg)
+{
+    emit_8(out, PREFIX_GS);
+    emit_8(out, 0x66);
+    emit_rex(out, false, reg, 0, 0);
+    emit_8(out, OP_STORE);
+    emit_absolute(out, reg, STATE(flags));
+}
+
+void emit_flags_from_state(struct emitter *out)
+{
+    static const uint8_t load[] = {PREFIX_GS, 0x0f, 0xb7, 0x04, 0x25}; /* movzwl flags,%eax */
+    emit_bytes(out, load, sizeof load);
+    emit_32(out, (uint32_t)STATE(flags));
+    emit_flags_from_rax(out);
+}

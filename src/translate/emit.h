@@ -64,6 +64,10 @@ uint8_t *emit_jump(struct emitter *out);
 uint8_t *emit_jump_if(struct emitter *out, unsigned condition);
 void emit_set_target(struct emitter *out, uint8_t *distance, const uint8_t *target);
 
+/* guest_state.flags = the low half of a register that has them; and from there into the processor
+ * through RAX. */
+void emit_state_flags(struct emitter *out, unsigned reg);
+void emit_flags_from_state(struct emitter *out);
 /* Arithmetic flags into RAX as guest_state.flags has them, and back. */
 void emit_flags_to_rax(struct emitter *out);
 void emit_flags_from_rax(struct emitter *out);

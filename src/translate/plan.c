@@ -49,23 +49,43 @@ static bool is_in_page(const struct builder *builder, uint64_t target)
     return (target ^ builder->request->rip) >> GUEST_PAGE_BITS == 0;
 }
 
-/* Whether it needs no register but those it names. */
-static bool needs_scratch(const struct builder *builder, const struct instruction *in,
-                          uint64_t next_rip)
+#define POINTERS (1 << SCRATCH_ADDRESS | 1 << SCRATCH_INDEX)
+#define VALUE (1 << SCRATCH_VALUE)
+#define FLAGS (1 << SCRATCH_FLAGS)
+
+/* For an indirect jump: it takes the flags along. */
+#define INDIRECT (POINTERS | FLAGS)
+
+static uint8_t needs_of_branch(const struct builder *builder, const struct instruction *in,
+                               uint64_t next_rip)
 {
+    bool is_group = in->map == MAP_PRIMARY && in->opcode == 0xff;
+    if (in->map == MAP_PRIMARY && (in->opcode == 0xc2 || in->opcode == 0xc3))
+        return INDIRECT | VALUE;
+    if (is_group)
+        return INDIRECT | ((in->modrm >> 3 & 7) == 2 ? VALUE : 0);
+    uint8_t needs = in->map == MAP_PRIMARY && in->opcode == 0xe8 ? POINTERS | FLAGS : 0;
+    bool is_near =
+        is_in_page(builder, next_rip) && is_in_page(builder, next_rip + (uint64_t)in->immediate);
+    return is_near ? needs : needs | INDIRECT;
+}
+
+/* The scratch registers that an instruction's translation uses, a bit for each. */
+static uint8_t needs_of(const struct builder *builder, unsigned i)
+{
+    const struct instruction *in = &builder->instructions[i];
+    uint8_t flags = builder->flags_live[i] ? FLAGS : 0;
     switch (in->class) {
     case CLASS_PLAIN:
-        return in->access != ACCESS_NONE && (in->has_memory || builder_is_absolute(in));
+        if (in->access == ACCESS_NONE || (!in->has_memory && !builder_is_absolute(in)))
+            return 0;
+        return POINTERS | flags | (builder_is_bit_offset(in) ? VALUE : 0);
     case CLASS_STACK:
-        return true;
+        return POINTERS | flags | VALUE;
     case CLASS_BRANCH:
-        if (in->map == MAP_PRIMARY &&
-            (in->opcode == 0xe8 || in->opcode == 0xff || in->opcode == 0xc2 || in->opcode == 0xc3))
-            return true;
-        return !is_in_page(builder, next_rip) ||
-               !is_in_page(builder, next_rip + (uint64_t)in->immediate);
+        return needs_of_branch(builder, in, builder->request->rip + builder->guest_offsets[i + 1]);
     default:
-        return false;
+        return 0;
     }
 }
 
@@ -111,8 +131,6 @@ bool builder_plan(struct builder *builder)
         needs_legacy = legacy;
         builder->guest_offsets[builder->count++] = (uint16_t)offset;
         offset += in->length;
-        if (needs_scratch(builder, in, request->rip + offset))
-            builder->has_scratch = true;
         /* One that crosses into the next page is alone in its block. */
         if (builder_is_last(in) || request->physical_next != PHYSICAL_NONE)
             break;
@@ -120,10 +138,12 @@ bool builder_plan(struct builder *builder)
     builder->guest_offsets[builder->count] = (uint16_t)offset;
     if (builder->count == 0)
         return false;
-    /* Where it goes on behind a block that just ends. */
-    if (!is_in_page(builder, request->rip + offset))
-        builder->has_scratch = true;
     choose(used, needs_legacy, builder->scratch);
     find_live_flags(builder);
+    for (unsigned i = 0; i < builder->count; i++)
+        builder->needs |= needs_of(builder, i);
+    /* Where it goes on behind a block that just ends. */
+    if (!is_in_page(builder, request->rip + offset) || request->physical_next != PHYSICAL_NONE)
+        builder->needs |= INDIRECT;
     return true;
 }

@@ -9,48 +9,27 @@ static void emit_entry(struct builder *builder)
     struct emitter *out = &builder->out;
     uint64_t rip = builder->request->rip;
     bool is_short = (int64_t)rip == (int32_t)rip;
-    uint8_t *other[2] = {NULL, NULL};
-    emit_state(out, OP_STORE, REGISTER_RAX, STATE(saved_rax), true);
-    emit_flags_to_rax(out);
+    const uint8_t *lookup = builder->cache->write + builder->cache->lookup;
     emit_state_compare(out, STATE(rip), (uint32_t)rip, is_short);
-    other[0] = emit_jump_if(out, CONDITION_NOT_EQUAL);
+    emit_set_target(out, emit_jump_if(out, CONDITION_NOT_EQUAL), lookup);
     if (!is_short) {
         emit_state_compare(out, STATE(rip) + 4, (uint32_t)(rip >> 32), false);
-        other[1] = emit_jump_if(out, CONDITION_NOT_EQUAL);
+        emit_set_target(out, emit_jump_if(out, CONDITION_NOT_EQUAL), lookup);
     }
-    if (builder->flags_live[0])
-        emit_flags_from_rax(out);
+    if (!builder->flags_live[0])
+        return;
+    emit_state(out, OP_STORE, REGISTER_RAX, STATE(saved_rax), true);
+    emit_flags_from_state(out);
     emit_state(out, OP_LOAD, REGISTER_RAX, STATE(saved_rax), true);
-    builder->other[0] = other[0];
-    builder->other[1] = other[1];
-}
-
-/* Where an indirect jump goes on that meant another address: its flags are live, for all one
- * knows. */
-static void emit_other_address(struct builder *builder)
-{
-    struct emitter *out = &builder->out;
-    struct cache *cache = builder->cache;
-    for (unsigned i = 0; i < 2; i++) {
-        if (builder->other[i])
-            emit_set_target(out, builder->other[i], out->at);
-    }
-    emit_flags_from_rax(out);
-    emit_state(out, OP_LOAD, REGISTER_RAX, STATE(saved_rax), true);
-    emit_set_target(out, emit_jump(out), cache->write + cache->lookup);
 }
 
 static void emit_spill(struct builder *builder)
 {
-    for (unsigned i = 0; builder->has_scratch && i < SPILLED_MAX; i++)
-        emit_state(&builder->out, OP_STORE, builder->scratch[i], STATE(spilled) + 8 * (int32_t)i,
-                   true);
-}
-
-static bool is_bit_offset(const struct instruction *in)
-{
-    return in->map == MAP_0F &&
-           (in->opcode == 0xa3 || in->opcode == 0xab || in->opcode == 0xb3 || in->opcode == 0xbb);
+    for (unsigned i = 0; i < SPILLED_MAX; i++) {
+        if (builder->needs >> i & 1)
+            emit_state(&builder->out, OP_STORE, builder->scratch[i], STATE(spilled) + 8 * (int32_t)i,
+                       true);
+    }
 }
 
 static void emit_plain(struct builder *builder, const struct instruction *in)
@@ -64,7 +43,8 @@ static void emit_plain(struct builder *builder, const struct instruction *in)
         return;
     }
     struct address address = builder_address(builder, in);
-    struct operation operation = {.kind = is_bit_offset(in) ? OPERATION_BIT : OPERATION_INSTRUCTION,
+    struct operation operation = {.kind = builder_is_bit_offset(in) ? OPERATION_BIT
+                                                                    : OPERATION_INSTRUCTION,
                                   .size = in->operand_size,
                                   .in = in};
     builder_access(builder, &address, in->access, in->memory_size, &operation);
@@ -131,8 +111,7 @@ struct block *translate_block(struct cache *cache, const struct translate_reques
                             .mode = request->mode,
                             .host = (uint32_t)cache->used,
                             .guest_size = builder->guest_offsets[builder->count],
-                            .scratch_count = builder->has_scratch ? SPILLED_MAX : 0,
-                            .flags_register = builder->scratch[SCRATCH_FLAGS],
+                            .spilled = builder->needs,
                             .first_site = cache->site_count,
                             .first_place = cache->place_count,
                             .incoming = INDEX_NONE};
@@ -142,7 +121,6 @@ struct block *translate_block(struct cache *cache, const struct translate_reques
     block->entry = (uint32_t)(builder->out.at - cache->write);
     emit_spill(builder);
     emit_body(builder);
-    emit_other_address(builder);
     builder_emit_cold(builder);
     block->host_size = (uint32_t)(builder->out.at - cache->write) - block->host;
     cache->used = (cache->used + block->host_size + 15) & ~(size_t)15;
@@ -157,9 +135,11 @@ void translate_restore(const struct block *block, uint16_t guest_offset, bool ha
                        struct guest_state *state)
 {
     if (has_saved_flags)
-        state->flags = (uint16_t)state->registers[block->flags_register];
-    for (unsigned i = 0; i < block->scratch_count; i++)
-        state->registers[block->scratch[i]] = state->spilled[i];
+        state->flags = (uint16_t)state->registers[block->scratch[SCRATCH_FLAGS]];
+    for (unsigned i = 0; i < SPILLED_MAX; i++) {
+        if (block->spilled >> i & 1)
+            state->registers[block->scratch[i]] = state->spilled[i];
+    }
     state->rip = block->rip + guest_offset;
     if (!(block->mode & MODE_64))
         state->rip = (uint32_t)state->rip;

@@ -87,16 +87,20 @@ static void make_terminal_raw(struct monitor *monitor)
     monitor->terminal_is_raw = tcsetattr(STDIN_FILENO, TCSANOW, &raw) == 0;
 }
 
-/* One engine is there; unless it was asked for by name, it is taken if it can do the work. */
-static int choose_engine(const struct vm_options *options, struct error *err)
+/* KVM, if it can do the work; else guest code is translated. */
+static void choose_engine(struct vm_options *options)
 {
     double rate = 0;
+    struct error why;
     if (options->engine != VM_ENGINE_AUTO)
-        return 0;
-    if (kvm_engine_probe("/dev/kvm", &rate, err) < 0)
-        return error_wrap(err, "no engine can run a machine here");
+        return;
+    if (kvm_engine_probe("/dev/kvm", &rate, &why) < 0) {
+        options->engine = VM_ENGINE_BT;
+        log_debug("engine bt is taken: %s", why.text);
+        return;
+    }
+    options->engine = VM_ENGINE_KVM;
     log_debug("KVM executes %.0f million instructions a second in kernel mode", rate);
-    return 0;
 }
 
 static int open_monitor(struct monitor *monitor, struct error *err)
@@ -208,8 +212,9 @@ static int run(struct monitor *monitor, struct error *err)
     if (options->config_file &&
         vm_settings_read_file(control_settings(monitor->control), options->config_file, err) < 0)
         return complain(err), EXIT_SETTINGS;
-    if (lock_up(monitor, err) < 0 || choose_engine(options, err) < 0)
+    if (lock_up(monitor, err) < 0)
         return complain(err), EXIT_BROKEN;
+    choose_engine(&monitor->options);
     make_terminal_raw(monitor);
     if (serve(monitor, err) < 0)
         return complain(err), EXIT_BROKEN;
