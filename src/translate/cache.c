@@ -78,7 +78,7 @@ static void write_fixed_code(struct cache *cache)
     cache->fixed = (uint32_t)(out.at - cache->write);
 }
 
-static void empty(struct cache *cache)
+void cache_empty(struct cache *cache)
 {
     cache->used = cache->fixed;
     cache->block_count = cache->place_count = cache->instruction_count = 0;
@@ -102,7 +102,7 @@ int cache_open(struct cache *cache, size_t size, struct error *err)
         error_set(err, ENOMEM, "no memory for the tables of translated code");
     } else if (map_code(cache, err) == 0) {
         write_fixed_code(cache);
-        empty(cache);
+        cache_empty(cache);
         return 0;
     }
     cache_close(cache);
@@ -228,7 +228,7 @@ void cache_make_room(struct cache *cache)
         cache->instruction_count < INSTRUCTIONS_MAX)
         return;
     cache->counters.flushes++;
-    empty(cache);
+    cache_empty(cache);
 }
 
 /* ---- Links between blocks ---- */

@@ -126,6 +126,8 @@ bool cache_has_page(const struct cache *cache, uint64_t physical);
 /* Forgets all translations of a page; the one that runs goes on to its end. Returns how many. */
 unsigned cache_invalidate_page(struct cache *cache, uint64_t physical);
 void cache_invalidate(struct cache *cache, struct block *block);
+/* Forgets everything; not while code of a block goes on. */
+void cache_empty(struct cache *cache);
 /* Lets an edge lead to a block without leaving, and not any more. */
 void cache_link(struct cache *cache, uint32_t site, struct block *target);
 void cache_unlink_edges(struct cache *cache, const struct block *block);

@@ -27,8 +27,8 @@ static void emit_spill(struct builder *builder)
 {
     for (unsigned i = 0; i < SPILLED_MAX; i++) {
         if (builder->needs >> i & 1)
-            emit_state(&builder->out, OP_STORE, builder->scratch[i], STATE(spilled) + 8 * (int32_t)i,
-                       true);
+            emit_state(&builder->out, OP_STORE, builder->scratch[i],
+                       STATE(spilled) + 8 * (int32_t)i, true);
     }
 }
 

@@ -107,6 +107,9 @@ struct engine_operations {
     int (*map_memory)(struct engine *engine, unsigned slot, const struct guest_region *region,
                       bool log_dirty, struct error *err);
     int (*unmap_memory)(struct engine *engine, unsigned slot, struct error *err);
+    /* Somebody else than a processor wrote to the guest's memory; or NULL, it is nothing to the
+     * engine. Any thread. */
+    void (*note_write)(struct engine *engine, uint64_t address, uint64_t size);
     /* Ors the pages of a slot that processors wrote since the last call into bitmap. */
     int (*read_dirty)(struct engine *engine, unsigned slot, uint64_t *bitmap, struct error *err);
     /* A guest's write to a doorbell makes its eventfd ready, without a call of

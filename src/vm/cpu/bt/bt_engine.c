@@ -209,6 +209,7 @@ static void close_engine(struct engine *generic)
     if (generic->controllers)
         controllers_destroy(generic->controllers);
     cache_close(&engine->cache);
+    pthread_mutex_destroy(&engine->written.lock);
     free(engine);
 }
 
@@ -217,6 +218,7 @@ static const struct engine_operations operations = {
     .close = close_engine,
     .map_memory = map_memory,
     .unmap_memory = unmap_memory,
+    .note_write = bt_note_write,
     .read_dirty = read_dirty,
     .add_doorbell = add_doorbell,
     .remove_doorbell = remove_doorbell,
@@ -269,6 +271,7 @@ struct engine *bt_engine_open(const struct engine_options *options, struct engin
     if (check_host(err) < 0 || bt_install_signals(err) < 0)
         return NULL;
     struct bt_engine *engine = memory_allocate(1, sizeof *engine);
+    pthread_mutex_init(&engine->written.lock, NULL);
     engine->engine = (struct engine){.operations = &operations, .board = board};
     const struct controllers_options controllers = {
         .vcpus = options->vcpus, .wake = bt_wake, .read_tsc = read_tsc, .context = engine};

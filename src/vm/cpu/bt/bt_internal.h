@@ -84,11 +84,23 @@ struct bt_slot {
     bool read_only;
 };
 
+/* Pages that devices wrote to, and that may hold translated code: processors forget it before they
+ * hear of anything else. */
+#define BT_CODE_PAGES 65536 /* bits; pages share them */
+#define BT_WRITTEN_MAX 256
+struct bt_written {
+    pthread_mutex_t lock;
+    uint64_t has_code[BT_CODE_PAGES / 64];
+    uint64_t pages[BT_WRITTEN_MAX];
+    unsigned count; /* larger: all pages */
+};
+
 struct bt_engine {
     struct engine engine;
     struct cache cache;
     struct bt_slot slots[BT_SLOTS_MAX];
     uint64_t tsc_frequency;
+    struct bt_written written;
     struct bt_vcpu *vcpus[ENGINE_VCPUS_MAX];
     unsigned vcpu_count;
     struct {
@@ -241,8 +253,10 @@ bool bt_span(struct bt_vcpu *vcpu, uint64_t linear, unsigned access, uint8_t **h
              uint64_t *size);
 void bt_flush(struct bt_vcpu *vcpu, bool with_global);
 void bt_flush_page(struct bt_vcpu *vcpu, uint64_t linear);
+void bt_note_write(struct engine *engine, uint64_t address, uint64_t size);
+void bt_forget_written(struct bt_engine *engine);
 /* After translating code of a page: no processor may write it unnoticed. */
-void bt_protect_code(struct bt_engine *engine, const uint8_t *host_page);
+void bt_protect_code(struct bt_engine *engine, uint64_t physical);
 void bt_read_device(struct bt_vcpu *vcpu, uint64_t physical, void *bytes, unsigned size);
 void bt_write_device(struct bt_vcpu *vcpu, uint64_t physical, const void *bytes, unsigned size);
 

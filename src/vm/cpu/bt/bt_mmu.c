@@ -271,15 +271,60 @@ void bt_flush_page(struct bt_vcpu *vcpu, uint64_t linear)
     clear_jumps_to(vcpu, VIEW_KERNEL, &vcpu->global_jumps, linear);
 }
 
-void bt_protect_code(struct bt_engine *engine, const uint8_t *host_page)
+/* ---- Pages with translated code ---- */
+
+static uint64_t *bit_of(struct bt_engine *engine, uint64_t physical, uint64_t *mask)
 {
+    uint64_t page = (physical >> GUEST_PAGE_BITS) % BT_CODE_PAGES;
+    *mask = 1ull << page % 64;
+    return &engine->written.has_code[page / 64];
+}
+
+void bt_protect_code(struct bt_engine *engine, uint64_t physical)
+{
+    uint64_t mask, host = (uintptr_t)bt_host_page(engine, physical, false);
+    uint64_t *bits = bit_of(engine, physical, &mask);
+    __atomic_or_fetch(bits, mask, __ATOMIC_SEQ_CST);
     for (unsigned i = 0; i < engine->vcpu_count; i++) {
         for (unsigned view = 0; view < VIEW_COUNT; view++) {
             struct tlb_entry *entries = engine->vcpus[i]->state->tlb[view];
             for (unsigned j = 0; j < TLB_ENTRIES; j++) {
-                if (entries[j].host == (uintptr_t)host_page)
+                if (entries[j].host == host)
                     entries[j].write = TLB_NONE(j);
             }
         }
     }
+}
+
+void bt_note_write(struct engine *generic, uint64_t address, uint64_t size)
+{
+    struct bt_engine *engine = bt_engine_of(generic);
+    uint64_t page = address & ~GUEST_PAGE_MASK, mask;
+    bool has_any = false;
+    for (; page < address + size; page += GUEST_PAGE_MASK + 1) {
+        const uint64_t *bits = bit_of(engine, page, &mask);
+        if (!(__atomic_load_n(bits, __ATOMIC_SEQ_CST) & mask))
+            continue;
+        pthread_mutex_lock(&engine->written.lock);
+        if (engine->written.count < BT_WRITTEN_MAX)
+            engine->written.pages[engine->written.count] = page;
+        if (engine->written.count <= BT_WRITTEN_MAX)
+            engine->written.count++;
+        pthread_mutex_unlock(&engine->written.lock);
+        has_any = true;
+    }
+    for (unsigned i = 0; has_any && i < engine->vcpu_count; i++)
+        bt_look_again(engine->vcpus[i]);
+}
+
+void bt_forget_written(struct bt_engine *engine)
+{
+    pthread_mutex_lock(&engine->written.lock);
+    if (engine->written.count > BT_WRITTEN_MAX)
+        cache_empty(&engine->cache);
+    else
+        for (unsigned i = 0; i < engine->written.count; i++)
+            cache_invalidate_page(&engine->cache, engine->written.pages[i]);
+    engine->written.count = 0;
+    pthread_mutex_unlock(&engine->written.lock);
 }

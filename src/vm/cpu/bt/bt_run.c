@@ -88,9 +88,9 @@ static bool is_current(struct bt_vcpu *vcpu, struct block *block,
 
 static void protect(struct bt_vcpu *vcpu, const struct translate_request *request)
 {
-    bt_protect_code(vcpu->engine, bt_host_page(vcpu->engine, request->physical, false));
+    bt_protect_code(vcpu->engine, request->physical);
     if (request->physical_next != PHYSICAL_NONE)
-        bt_protect_code(vcpu->engine, bt_host_page(vcpu->engine, request->physical_next, false));
+        bt_protect_code(vcpu->engine, request->physical_next);
 }
 
 /* The block at rip, or NULL with an exception (or failure). */
@@ -333,6 +333,7 @@ static enum readiness take_events(struct bt_vcpu *vcpu, enum vcpu_exit *reason)
     if (__atomic_exchange_n(&vcpu->attention, 0, __ATOMIC_SEQ_CST)) {
         bt_park_vectors(vcpu);
         vcpu->state->jump_mask = JUMP_BITS;
+        bt_forget_written(vcpu->engine);
         vcpu->events = controllers_prepare(controllers, index);
     }
     if (vcpu->events & EVENT_INIT) {
