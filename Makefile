@@ -10,6 +10,7 @@ release := build/release
 
 help:
 	@echo 'make demo     build hull, take the tour of README.md, show what isolates a container'
+	@echo 'make demo-vm  show an image as a container and as a virtual machine, in a virtual host'
 	@echo 'make check    build with sanitizers, run the tests'
 	@echo 'make testbed  a shell in a virtual host with KVM and hull; HOSTS=3: in the first of three'
 	@echo 'make check-long   the same with the full number of cases'
@@ -35,6 +36,11 @@ demo: build
 	@scripts/deps demo
 	@demo/tour
 	@demo/run
+
+# The same image as a container and as a virtual machine, in a virtual host with KVM.
+demo-vm: build
+	@scripts/deps demo testbed
+	@tests/testbed/run --memory 3072 --share demo -- /hull/levels
 
 check:
 	@scripts/deps build check
@@ -74,4 +80,4 @@ format:
 clean:
 	rm -rf build
 
-.PHONY: help deps build demo check check-long testbed bench install outside guest-kernel fuzz format clean
+.PHONY: help deps build demo demo-vm check check-long testbed bench install outside guest-kernel fuzz format clean

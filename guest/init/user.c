@@ -88,26 +88,35 @@ static bool has_member(char *members, const char *name)
     return false;
 }
 
-static void add_memberships(char *group, const char *name, struct config_process *process,
-                            struct arena *arena)
+static void add_gid(struct config_process *process, uint32_t gid)
+{
+    /* The array has room: add_groups(). */
+    gid_t *gids = (gid_t *)(uintptr_t)process->additional_gids;
+    for (size_t i = 0; i < process->additional_gid_count; i++)
+        if (gids[i] == gid)
+            return;
+    if (process->additional_gid_count < MAX_GROUPS)
+        gids[process->additional_gid_count++] = gid;
+}
+
+/* The user's own group and those it is a member of, beside those that were given. */
+static void add_groups(char *group, const char *name, struct config_process *process,
+                       struct arena *arena)
 {
     char *fields[7];
-    size_t count = process->additional_gid_count, room = 0;
-    scope_free gid_t *gids = NULL;
     uint32_t gid;
-    for (size_t found; (found = take_line(&group, fields)) > 0 && count + room < MAX_GROUPS;) {
-        if (found < 4 || !read_id(fields[2], &gid) || !has_member(fields[3], name))
-            continue;
-        gids = memory_resize(gids, room + 1, sizeof *gids);
-        gids[room++] = gid;
-    }
-    gid_t *all = arena_allocate(arena, count + room, sizeof *all);
-    if (count)
-        memcpy(all, process->additional_gids, count * sizeof *all);
-    if (room)
-        memcpy(all + count, gids, room * sizeof *all);
+    size_t given = process->additional_gid_count, room = given + 2;
+    for (const char *at = group; at && (at = strchr(at, '\n')); at++)
+        room++;
+    gid_t *all = arena_allocate(arena, room, sizeof *all);
+    if (given)
+        memcpy(all, process->additional_gids, given * sizeof *all);
     process->additional_gids = all;
-    process->additional_gid_count = count + room;
+    add_gid(process, process->gid);
+    for (size_t found; name && (found = take_line(&group, fields)) > 0;) {
+        if (found >= 4 && read_id(fields[2], &gid) && has_member(fields[3], name))
+            add_gid(process, gid);
+    }
 }
 
 int user_resolve(struct config_process *process, const char *username, int root,
@@ -123,13 +132,10 @@ int user_resolve(struct config_process *process, const char *username, int root,
     if (!name && *wanted && !read_id(wanted, &process->uid))
         return error_set(err, 0, "unable to find user %s: no matching entries in passwd file",
                          wanted);
-    if (!group_wanted || !*group_wanted) {
-        if (name)
-            add_memberships(group, name, process, arena);
-        return 0;
-    }
-    if (!find_group(group, group_wanted, &process->gid))
+    bool has_group = group_wanted && *group_wanted;
+    if (has_group && !find_group(group, group_wanted, &process->gid))
         return error_set(err, 0, "unable to find group %s: no matching entries in group file",
                          group_wanted);
+    add_groups(group, has_group ? NULL : name, process, arena);
     return 0;
 }

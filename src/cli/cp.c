@@ -9,7 +9,7 @@
 #include "base/scope.h"
 #include "cli/engine_verb.h"
 #include "cli/human.h"
-#include "engine/copy.h"
+#include "engine/machine_copy.h"
 
 static const struct command_flag flags[] = {
     {.name = "archive", .letter = 'a', .help = "keep owners and groups"},
@@ -20,8 +20,9 @@ static const struct command_flag flags[] = {
 
 /* One of the two arguments. */
 struct side {
-    bool is_stream; /* "-" */
-    char *name;     /* of the container, or NULL: the host's */
+    bool is_stream;  /* "-" */
+    bool is_machine; /* the agent in it copies: root is none */
+    char *name;      /* of the container, or NULL: the host's */
     char *path;
     struct engine_container container;
     struct engine_root root;
@@ -72,7 +73,8 @@ static int open_side(struct engine *engine, struct side *side, bool writable, st
         return 0;
     int result =
         side->name ? engine_find(engine, side->name, &side->container, err) : open_host(side, err);
-    if (result == 0 && side->name)
+    side->is_machine = side->name && result == 0 && engine_is_machine(&side->container);
+    if (result == 0 && side->name && !side->is_machine)
         result = engine_open_root(engine, &side->container, writable, &side->root, err);
     side->place.path = side->path;
     side->place.root = side->root.fd;
@@ -80,13 +82,32 @@ static int open_side(struct engine *engine, struct side *side, bool writable, st
     return result;
 }
 
-static int write_archive(const struct side *source, const struct copy_options *options,
-                         struct error *err)
+static int write_archive(struct engine *engine, const struct side *source,
+                         const struct copy_options *options, struct error *err)
 {
     int out = STDOUT_FILENO;
     if (isatty(out))
         return error_set(err, 0, "won't write an archive onto a terminal (redirect the output)");
+    if (source->is_machine)
+        return machine_copy_to_archive(engine, &source->container, source->path, options, out, err);
     return copy_to_archive(&source->place, options, archive_take_file, &out, err);
+}
+
+static int copy_files(struct engine *engine, const struct side *source,
+                      const struct side *destination, const struct copy_options *options,
+                      int64_t *bytes, struct error *err)
+{
+    if (source->is_machine)
+        return machine_copy_out(engine, &source->container, source->path, &destination->place,
+                                options, bytes, err);
+    if (destination->is_machine && source->is_stream)
+        return machine_copy_from_archive(engine, &destination->container, STDIN_FILENO,
+                                         destination->path, options, err);
+    if (destination->is_machine)
+        return machine_copy_in(engine, &destination->container, &source->place, destination->path,
+                               options, bytes, err);
+    return source->is_stream ? copy_from_archive(STDIN_FILENO, &destination->place, options, err)
+                             : copy_tree(&source->place, &destination->place, options, bytes, err);
 }
 
 static void note(struct engine *engine, const struct side *side, const char *action)
@@ -111,11 +132,8 @@ static int copy_between(struct cli_context *context, struct engine *engine, stru
         json_object_get(destination->container.settings, "HostConfig"), "ReadonlyRootfs"));
     note(engine, source, "archive-path");
     if (destination->is_stream)
-        return write_archive(source, &options, err);
-    int result = source->is_stream
-                     ? copy_from_archive(STDIN_FILENO, &destination->place, &options, err)
-                     : copy_tree(&source->place, &destination->place, &options, &bytes, err);
-    if (result < 0)
+        return write_archive(engine, source, &options, err);
+    if (copy_files(engine, source, destination, &options, &bytes, err) < 0)
         return -1;
     note(engine, destination, "extract-to-dir");
     if (!command_given(line, "quiet") && !source->is_stream)

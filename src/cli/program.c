@@ -30,6 +30,7 @@ static const struct command_verb *const verbs[] = {
     &cli_history.command,
     &cli_image_inspect.command,
     &cli_image_prune.command,
+    &cli_image_referrers.command,
     &cli_images.command,
     &cli_import.command,
     &cli_info.command,

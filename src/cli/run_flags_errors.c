@@ -43,6 +43,7 @@ static const struct {
     {"HostConfig.ExtraHosts", "add-host"},
     {"HostConfig.GroupAdd", "group-add"},
     {"HostConfig.IpcMode", "ipc"},
+    {"HostConfig.Engine", "engine"},
     {"HostConfig.Isolation", "isolation"},
     {"HostConfig.Links", "link"},
     {"HostConfig.LogConfig.Config.max-file", "log-opt max-file"},

@@ -95,11 +95,28 @@ static int add_capability(struct run_flags *flags, const char *flag, const char 
     return 0;
 }
 
+/* A flag of virtual machines. */
+static int set_of_machine(struct run_flags *flags, const char *flag, const char *member,
+                          bool is_machine)
+{
+    const char *value = command_value(flags->line, flag);
+    if (value && !is_machine)
+        return run_flags_fail(flags, flag, value, "only --isolation vm has one");
+    if (value)
+        json_object_set_new(flags->host, member, json_string(value));
+    return 0;
+}
+
 int run_flags_add_security(struct run_flags *flags)
 {
     const char *level = command_value(flags->line, "isolation");
-    if (level && *level && strcmp(level, "default") != 0 && strcmp(level, "container") != 0)
-        return run_flags_fail(flags, "isolation", level, "this hull has one level: container");
+    bool is_machine = level && strcmp(level, "vm") == 0;
+    if (level && *level && !is_machine && strcmp(level, "default") != 0 &&
+        strcmp(level, "container") != 0)
+        return run_flags_fail(flags, "isolation", level, "the levels are container and vm");
+    if (set_of_machine(flags, "kernel", "Kernel", is_machine) < 0 ||
+        set_of_machine(flags, "engine", "Engine", is_machine) < 0)
+        return -1;
     if (level && *level)
         json_object_set_new(flags->host, "Isolation", json_string(level));
     if (run_flags_for_each(flags, "cap-add", add_capability) < 0 ||

@@ -5,7 +5,8 @@
 #include "base/scope.h"
 #include "cli/container_verb.h"
 
-/* hull-oci reads the container's cgroup, and shows of what ps(1) prints the container's part. */
+/* hull-oci reads the container's cgroup, and shows of what ps(1) prints the container's part;
+ * hull-vm prints what the guest says. */
 static int print_processes(struct cli_context *context, struct engine *engine,
                            const struct engine_container *container, struct error *err)
 {
@@ -17,9 +18,9 @@ static int print_processes(struct cli_context *context, struct engine *engine,
     monitor_status_release(&status);
     if (!has_processes)
         return error_set(err, 0, "container %s is not running", line->arguments[0]);
-    const char *program = engine_program(engine, "hull-oci");
-    const char *const first[] = {program, "--root",      engine_runtime_root(engine),
-                                 "ps",    container->id, "-ef"};
+    const struct engine_runtime runtime = engine_runtime_of(engine, container);
+    const char *program = runtime.program;
+    const char *const first[] = {program, "--root", runtime.root, "ps", container->id, "-ef"};
     size_t count = sizeof first / sizeof *first;
     scope_free const char **words =
         memory_allocate(count + (size_t)line->argument_count + 1, sizeof *words);

@@ -38,6 +38,7 @@ extern const struct cli_verb cli_export;
 extern const struct cli_verb cli_history;
 extern const struct cli_verb cli_image_inspect;
 extern const struct cli_verb cli_image_prune;
+extern const struct cli_verb cli_image_referrers;
 extern const struct cli_verb cli_images;
 extern const struct cli_verb cli_import;
 extern const struct cli_verb cli_info;

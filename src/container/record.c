@@ -78,7 +78,8 @@ static int record_hold(struct record *record, struct error *err)
     if (fstat(record->fd, &status) == 0 && status.st_nlink > 0)
         return 0;
     error_set(err, 0, "container does not exist (it was just deleted)");
-    err->code = ENOENT;
+    if (err)
+        err->code = ENOENT;
     return -1;
 }
 
@@ -114,7 +115,8 @@ int record_create(struct record *record, const char *root, const char *id, json_
                       "another ID)");
         else
             error_set(err, code, "can't write the container's record in %s", root);
-        err->code = code;
+        if (err)
+            err->code = code;
         record_close(record);
         return -1;
     }
@@ -212,7 +214,8 @@ int record_open(struct record *record, const char *root, const char *id, struct 
             error_set(err, 0, "container does not exist (in %s)", root);
         else
             error_set(err, code, "can't open the container's record in %s", root);
-        err->code = code;
+        if (err)
+            err->code = code;
         return -1;
     }
     record->id = memory_copy_string(id);

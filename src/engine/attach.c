@@ -6,6 +6,7 @@
 
 #include "base/scope.h"
 #include "engine/attach.h"
+#include "engine/machine.h"
 #include "engine/rootless.h"
 #include "engine/settings_internal.h"
 
@@ -211,6 +212,8 @@ static int fill_request(struct engine *engine, const struct engine_container *co
         if (take_ports(ports, settings, err) < 0)
             return -1;
     }
+    request->is_machine = engine_is_machine(container);
+    request->machine_owner = engine_machine_owner(container);
     request->ports = ports->list;
     request->port_count = ports->count;
     request->dns_servers =

@@ -108,10 +108,9 @@ static bool has_inode(const char *directory, unsigned long long inode)
     return false;
 }
 
-/* The runtime's. */
-static int check_states(struct check *check, struct error *err)
+/* A runtime's: ID.container, and for a machine ID.control, its keeper's socket. */
+static int check_states(struct check *check, const char *directory, struct error *err)
 {
-    const char *directory = check->engine->runtime_root;
     scope_closedir DIR *stream = opendir(directory);
     if (!stream)
         return errno == ENOENT ? 0 : error_set(err, errno, "can't read %s", directory);
@@ -121,9 +120,10 @@ static int check_states(struct check *check, struct error *err)
         unsigned long long inode = strtoull(name, &end, 10);
         if (name[0] == '.')
             continue;
-        int owned = read_id(name, RUNTIME_STATE_SUFFIX, id) ? is_owned(check, id, err)
-                    : strcmp(end, ".start") == 0            ? has_inode(directory, inode)
-                                                            : 0;
+        int owned = read_id(name, RUNTIME_STATE_SUFFIX, id) || read_id(name, ".control", id)
+                        ? is_owned(check, id, err)
+                    : strcmp(end, ".start") == 0 ? has_inode(directory, inode)
+                                                 : 0;
         if (owned < 0)
             return -1;
         if (!owned)
@@ -148,7 +148,9 @@ static int check_directories(struct check *check, struct error *err)
         check_entries(check, engine->containers, "skeleton", err) < 0 ||
         check_entries(check, run_directories, NULL, err) < 0)
         return -1;
-    return check_states(check, err);
+    return check_states(check, check->engine->runtime_root, err) < 0
+               ? -1
+               : check_states(check, check->engine->machine_root, err);
 }
 
 static int check_leases(struct check *check, struct error *err)

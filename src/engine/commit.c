@@ -5,7 +5,7 @@
 
 #include "base/memory.h"
 #include "base/scope.h"
-#include "engine/engine_internal.h"
+#include "engine/machine.h"
 #include "monitor/document.h"
 
 /* Members of the container's settings that are an image's, too (OCI image-spec, config). */
@@ -106,7 +106,8 @@ int engine_commit(struct engine *engine, const struct engine_container *containe
 {
     struct monitor_status status = {0};
     *image = (struct image){0};
-    if (engine_status(engine, container, &status, err) < 0)
+    if (engine_machine_refuse(container, "commit", err) < 0 ||
+        engine_status(engine, container, &status, err) < 0)
         return -1;
     bool freeze = commit->pause && status.state == MONITOR_RUNNING;
     monitor_status_release(&status);

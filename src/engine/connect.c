@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/scope.h"
 #include "engine/attach.h"
+#include "engine/machine.h"
 #include "engine/settings_internal.h"
 #include "engine/start.h"
 
@@ -117,6 +118,11 @@ static int change_begin(struct change *change, const struct engine_container *co
     if (is_private_mode(mode_of(&change->container)))
         return error_set(err, 0, "container '%s' shares the network of %s, and can't have another",
                          change->container.name, mode_of(&change->container));
+    if (change->is_up && engine_is_machine(container))
+        return error_set(err, 0,
+                         "container '%s' is a virtual machine, whose networks can't change while "
+                         "it runs (stop it first)",
+                         change->container.name);
     return 0;
 }
 

@@ -10,6 +10,7 @@
 #include "base/remove_tree.h"
 #include "base/scope.h"
 #include "engine/engine_internal.h"
+#include "engine/machine.h"
 #include "engine/name.h"
 #include "engine/settings.h"
 #include "engine/settings_internal.h"
@@ -174,6 +175,7 @@ static int create(struct engine *engine, const json_t *settings, struct engine_c
 {
     scope_image struct image image = {0};
     if (settings_check(settings, engine->warnings, err) < 0 ||
+        engine_machine_check(settings, err) < 0 ||
         find_image(engine, settings_text(settings, "Image"), &image, err) < 0 ||
         describe(engine, settings, &image, container, err) < 0)
         return -1;

@@ -13,7 +13,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/scope.h"
-#include "engine/engine_internal.h"
+#include "engine/machine.h"
 #include "monitor/document.h"
 
 #define CONFIG_LIMIT (16u << 20)
@@ -219,9 +219,10 @@ static void add_parents(struct comparison *comparison)
 int engine_diff(struct engine *engine, const struct engine_container *container,
                 struct engine_changes *changes, struct error *err)
 {
-    scope_engine_layers struct engine_layers layers;
+    scope_engine_layers struct engine_layers layers = {0};
     *changes = (struct engine_changes){0};
-    if (engine_layers_find(engine, container, &layers, err) < 0)
+    if (engine_machine_refuse(container, "diff", err) < 0 ||
+        engine_layers_find(engine, container, &layers, err) < 0)
         return -1;
     scope_close int image = engine_open_image_root(container, &layers, err);
     if (image < 0)

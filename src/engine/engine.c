@@ -50,6 +50,7 @@ int engine_open(struct engine **result, const struct engine_options *options, st
     engine->containers = memory_format("%s/containers", engine->root);
     engine->events = memory_format("%s/events", engine->run_root);
     engine->runtime_root = memory_format("%s/oci", engine->run_root);
+    engine->machine_root = memory_format("%s/vm", engine->run_root);
     *result = engine;
     if (open_database(engine, err) == 0)
         return 0;
@@ -75,6 +76,7 @@ void engine_close(struct engine **slot)
     free(engine->containers);
     free(engine->events);
     free(engine->runtime_root);
+    free(engine->machine_root);
     free(engine);
 }
 
@@ -114,17 +116,17 @@ void engine_emit(struct engine *engine, const char *type, const char *action, co
     json_decref(attributes);
 }
 
-const char *engine_runtime_root(const struct engine *engine)
-{
-    return engine->runtime_root;
-}
-
 /* hull lies in BUILD/src/cli, where it is run from its build tree. */
 static const struct {
     const char *name, *built[2], *installed;
 } programs[] = {
     {"hull-oci", {"../oci/verb/hull-oci"}, HULL_RUNTIME_PATH},
-    {"hull-monitor", {"../monitor/hull-monitor"}, HULL_MONITOR_PATH},
+    {"hull-monitor", {"../monitor/hull-monitor"}, HULL_LIBEXEC_DIRECTORY "/hull-monitor"},
+    {"hull-vm", {"../vm/runtime/hull-vm"}, HULL_LIBEXEC_DIRECTORY "/hull-vm"},
+    {"hull-vmm", {"../vm/hull-vmm"}, HULL_VMM_PATH},
+    {"hull-guest-init",
+     {"../../guest/init/hull-guest-init"},
+     HULL_LIBEXEC_DIRECTORY "/hull-guest-init"},
 };
 
 const char *engine_program(struct engine *engine, const char *name)

@@ -205,6 +205,13 @@ void engine_root_release(struct engine_root *root);
  * one, else as installed. */
 const char *engine_program(struct engine *engine, const char *name);
 /* The arguments of hull-oci that name its directory of state: "--root", PATH. */
-const char *engine_runtime_root(const struct engine *engine);
+/* Whether it is a virtual machine (--isolation vm). */
+bool engine_is_machine(const struct engine_container *container);
+/* The container's runtime, hull-oci or for a virtual machine hull-vm, and its --root. */
+struct engine_runtime {
+    const char *program, *root;
+};
+struct engine_runtime engine_runtime_of(struct engine *engine,
+                                        const struct engine_container *container);
 
 #endif

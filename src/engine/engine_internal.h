@@ -8,14 +8,15 @@ struct engine {
     char *root, *run_root;
     char *containers;   /* ROOT/containers */
     char *events;       /* RUN_ROOT/events */
-    char *runtime_root; /* RUN_ROOT/oci */
+    char *runtime_root; /* RUN_ROOT/oci: hull-oci's */
+    char *machine_root; /* RUN_ROOT/vm: hull-vm's */
     const struct warnings *warnings;
     struct database database;
     struct image_store *images; /* NULL until it is needed */
     struct volume_store volumes;
     bool has_volumes;
     struct networks *networks;
-    char *programs[2]; /* paths found so far: of hull-oci and hull-monitor */
+    char *programs[5]; /* paths found so far, of hull-oci and so on */
 };
 
 /* ---- Rows (rows.c) ---- */
@@ -71,18 +72,18 @@ bool engine_has_directory(const struct engine *engine, const char *id);
  * by right. */
 bool engine_lives(void *engine, const char *id);
 
-/* ---- The runtime (runtime.c) ---- */
+/* ---- Runtimes (runtime.c) ---- */
 
-/* In engine->runtime_root hull-oci keeps what it knows of a container in a file ID.container. */
+/* What a runtime knows of a container it keeps in a file ID.container below its --root. */
 #define RUNTIME_STATE_SUFFIX ".container"
 
-/* Executes hull-oci with words, which end with NULL, after its --root; input, unless NULL, is less
- * than 64 KiB. Its error is the error. */
-int engine_runtime_call(struct engine *engine, const char *const *words, const char *input,
-                        struct error *err);
+/* Executes the container's runtime with words, which end with NULL, after its --root; input, unless
+ * NULL, is less than 64 KiB. Its error is the error. */
+int engine_runtime_call(struct engine *engine, const struct engine_container *container,
+                        const char *const *words, const char *input, struct error *err);
+/* Whether one of the runtimes knows it. */
 bool engine_runtime_knows(const struct engine *engine, const char *id);
-/* Ends what is left of a container without a monitor; does nothing if the runtime doesn't know it.
- */
+/* Ends what is left of a container without a monitor; does nothing if no runtime knows it. */
 int engine_runtime_forget(struct engine *engine, const char *id, struct error *err);
 
 /* ---- What a container is made of ---- */

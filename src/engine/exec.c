@@ -17,7 +17,7 @@
 #include "base/remove_tree.h"
 #include "base/scope.h"
 #include "base/user_namespace.h"
-#include "engine/engine_internal.h"
+#include "engine/machine.h"
 #include "engine/settings_internal.h"
 #include "engine/spec.h"
 #include "engine/start.h"
@@ -188,19 +188,32 @@ static int describe_program(const struct engine_exec *exec, json_t *process, str
     return 0;
 }
 
+/* A virtual machine looks the user up itself: what the image says may have changed. */
+static void describe_guest_user(const char *name, json_t *process)
+{
+    json_object_set_new(process, "user",
+                        json_pack("{s:i, s:i, s:s}", "uid", 0, "gid", 0, "username", name));
+}
+
 static int describe(struct engine *engine, const struct engine_container *container,
                     const struct engine_exec *exec, json_t *process, struct error *err)
 {
     scope_engine_layers struct engine_layers layers = {0};
     struct spec_user user = {0};
+    bool is_machine = engine_is_machine(container);
     if (describe_program(exec, process, err) < 0)
         return -1;
     if (exec->user &&
         (engine_layers_find(engine, container, &layers, err) < 0 ||
-         spec_look_up_user(layers.directories, layers.count + 1, exec->user, &user, err) < 0))
+         spec_look_up_user(layers.directories, layers.count + 1, exec->user, &user, err) < 0) &&
+        !is_machine)
         return -1;
     describe_environment(container, exec, &user, process);
-    int status = exec->user ? describe_user(container, &layers, &user, process, err) : 0;
+    int status = 0;
+    if (exec->user && is_machine)
+        describe_guest_user(exec->user, process);
+    else if (exec->user)
+        status = describe_user(container, &layers, &user, process, err);
     spec_release_user(&user);
     return status;
 }
@@ -218,12 +231,13 @@ json_t *engine_exec_describe(struct engine *engine, const struct engine_containe
 
 /* ---- starting it ---- */
 
-/* Files that hull-oci reads and writes meanwhile, in a directory RUN_ROOT/exec/PID of the calling
- * process, which is recorded by its name: who comes later removes those of processes that are gone.
+/* Files that the runtime reads and writes meanwhile, in a directory RUN_ROOT/exec/PID of the
+ * calling process, which is recorded by its name: who comes later removes those of processes that
+ * are gone.
  */
 struct exec_call {
     char *directory;
-    int listener; /* where hull-oci sends the terminal's master, or -1 */
+    int listener; /* where the runtime sends the terminal's master, or -1 */
 };
 
 static void remove_directory(const struct engine *engine, const char *name)
@@ -297,14 +311,15 @@ static pid_t call_runtime(struct engine *engine, const struct engine_container *
                           const struct exec_call *call, const struct engine_exec_streams *streams,
                           struct error *err)
 {
-    const char *program = engine_program(engine, "hull-oci");
+    const struct engine_runtime runtime = engine_runtime_of(engine, container);
+    const char *program = runtime.program;
     scope_free char *log = memory_format("%s/log", call->directory);
     scope_free char *process = memory_format("%s/process.json", call->directory);
     scope_free char *pid_file = memory_format("%s/pid", call->directory);
     scope_free char *console = memory_format("%s/console", call->directory);
-    const char *words[20] = {
-        program, "--root",   engine->runtime_root, "--log", log,          "--log-format", "json",
-        "exec",  "--detach", "--process",          process, "--pid-file", pid_file};
+    const char *words[20] = {program,        "--root",     runtime.root, "--log",    log,
+                             "--log-format", "json",       "exec",       "--detach", "--process",
+                             process,        "--pid-file", pid_file};
     size_t count = 13;
     if (call->listener >= 0) {
         words[count++] = "--console-socket";
@@ -326,14 +341,14 @@ static pid_t call_runtime(struct engine *engine, const struct engine_container *
     return pid > 0 ? pid : error_set(err, errno, "can't make a process");
 }
 
-/* Docker's exit code for what hull-oci says; the last line of its log tells what. */
+/* Docker's exit code for what the runtime says; the last line of its log tells what. */
 static void find_reason(const struct exec_call *call, const struct engine_container *container,
                         int *exit_code, struct error *err)
 {
     scope_free char *path = memory_format("%s/log", call->directory);
     scope_free char *text = file_read_all(AT_FDCWD, path, 1 << 20, NULL, NULL);
     char *rest = text;
-    error_set(err, 0, "hull-oci could not start the process in container %s", container->name);
+    error_set(err, 0, "the runtime could not start the process in container %s", container->name);
     for (char *line; (line = strsep(&rest, "\n"));) {
         scope_json json_t *record = json_loads(line, 0, NULL);
         const char *message = json_string_value(json_object_get(record, "msg"));
@@ -357,7 +372,7 @@ static int receive_terminal(const struct exec_call *call, struct error *err)
                              .msg_iovlen = 1,
                              .msg_control = &control,
                              .msg_controllen = sizeof control};
-    /* hull-oci has connected and sent by the time it has ended. */
+    /* The runtime has connected and sent by the time it has ended. */
     scope_close int connection = accept4(call->listener, NULL, NULL, SOCK_CLOEXEC);
     int master = -1;
     if (connection >= 0 && recvmsg(connection, &message, MSG_CMSG_CLOEXEC) >= 0) {
@@ -365,7 +380,7 @@ static int receive_terminal(const struct exec_call *call, struct error *err)
         if (header && header->cmsg_type == SCM_RIGHTS)
             memcpy(&master, CMSG_DATA(header), sizeof master);
     }
-    return master >= 0 ? master : error_set(err, 0, "hull-oci has sent no terminal");
+    return master >= 0 ? master : error_set(err, 0, "the runtime has sent no terminal");
 }
 
 static pid_t read_pid(const struct exec_call *call, struct error *err)
@@ -384,7 +399,7 @@ static pid_t finish_call(const struct engine_container *container, const struct 
     int status;
     while (waitpid(runtime, &status, 0) < 0)
         if (errno != EINTR)
-            return error_set(err, errno, "can't wait for hull-oci");
+            return error_set(err, errno, "can't wait for the runtime");
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
         find_reason(call, container, exit_code, err);
         return -1;

@@ -18,7 +18,7 @@
 #include "base/file.h"
 #include "base/remove_tree.h"
 #include "base/scope.h"
-#include "engine/engine_internal.h"
+#include "engine/machine.h"
 #include "engine/settings_internal.h"
 #include "engine/start.h"
 #include "monitor/overlay.h"
@@ -327,6 +327,9 @@ int engine_open_root(struct engine *engine, const struct engine_container *conta
                      struct engine_root *root, struct error *err)
 {
     pid_t pid;
+    *root = (struct engine_root){-1, -1};
+    if (engine_machine_refuse(container, "the host", err) < 0)
+        return -1;
     int runs = begin_root(engine, container, root, &pid, err);
     if (runs >= 0)
         root->fd = runs ? open_process_root(pid, err)
@@ -356,6 +359,9 @@ int engine_open_own_root(struct engine *engine, const struct engine_container *c
                          struct engine_root *root, struct error *err)
 {
     pid_t pid;
+    *root = (struct engine_root){-1, -1};
+    if (engine_machine_refuse(container, "export", err) < 0)
+        return -1;
     int runs = begin_root(engine, container, root, &pid, err);
     if (runs >= 0)
         root->fd = runs ? open_apart(clone_process_root, &pid, err)

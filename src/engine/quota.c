@@ -12,6 +12,7 @@
 
 #include "base/quantity.h"
 #include "base/scope.h"
+#include "engine/machine.h"
 #include "engine/settings_internal.h"
 #include "engine/start.h"
 
@@ -57,6 +58,8 @@ int engine_quota_set(const struct engine_container *container, struct error *err
 {
     int64_t bytes;
     const json_t *options = json_object_get(engine_host_config(container), "StorageOpt");
+    if (engine_is_machine(container))
+        return 0; /* it is the size of its disk */
     const char *size = settings_text(options, "size");
     if (!*size || !quantity_read_size(size, &bytes) || bytes <= 0)
         return 0;

@@ -85,7 +85,9 @@ static int erase_leftovers(struct engine *engine, struct error *err)
         erase_all_left(engine, engine->containers, "", err) < 0 ||
         erase_all_left(engine, run_directories, "", err) < 0)
         return -1;
-    return erase_all_left(engine, engine->runtime_root, RUNTIME_STATE_SUFFIX, err);
+    return erase_all_left(engine, engine->runtime_root, RUNTIME_STATE_SUFFIX, err) < 0
+               ? -1
+               : erase_all_left(engine, engine->machine_root, RUNTIME_STATE_SUFFIX, err);
 }
 
 bool engine_has_directory(const struct engine *engine, const char *id)

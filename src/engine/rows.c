@@ -98,9 +98,12 @@ int engine_find(struct engine *engine, const char *name, struct engine_container
         " ORDER BY rank LIMIT 2",
         "ttt", may_be_id ? name : "g", bare, after);
     int found = row ? database_step(&engine->database, row, err) : -1;
-    if (found == 0)
-        return error_set(err, 0, "no such container: %.128s (see 'hull ps --all')", name),
-               err->code = ENOENT, -1;
+    if (found == 0) {
+        error_set(err, 0, "no such container: %.128s (see 'hull ps --all')", name);
+        if (err)
+            err->code = ENOENT;
+        return -1;
+    }
     if (found < 0 || read_row(engine, row, container, err) < 0)
         return -1;
     bool is_exact = sqlite3_column_int(row, 6) < 2;

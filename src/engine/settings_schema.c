@@ -167,6 +167,8 @@ static const struct member host_config[] = {
     {.name = "Init", .type = TYPE_BOOLEAN},
     {.name = "IpcMode", .type = TYPE_TEXT},
     {.name = "Isolation", .type = TYPE_TEXT},
+    {.name = "Engine", .type = TYPE_TEXT}, /* hull's own, of a virtual machine: its processors' */
+    {.name = "Kernel", .type = TYPE_TEXT}, /* the same: its kernel */
     {.name = "KernelMemory", .type = TYPE_NOTHING},
     {.name = "KernelMemoryTCP", .type = TYPE_NOTHING},
     {.name = "Links", .type = TYPE_TEXTS},

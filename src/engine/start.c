@@ -17,6 +17,7 @@
 #include "base/scope.h"
 #include "container/signals.h"
 #include "engine/attach.h"
+#include "engine/machine.h"
 #include "engine/rootless.h"
 #include "engine/settings_internal.h"
 #include "engine/spec.h"
@@ -154,6 +155,8 @@ static int write_config(struct engine *engine, const struct engine_container *co
     };
     if ((wants_init && !init) || spec_make(&input, &config, err) < 0)
         return -1;
+    if (engine_is_machine(container))
+        engine_machine_adapt(container, config);
     scope_free char *text = json_dumps(config, JSON_INDENT(1));
     json_decref(config);
     return engine_write_file(container->run_directory, "config.json", text, err);
@@ -262,6 +265,7 @@ static int write_monitor_config(struct engine *engine, const struct engine_conta
     const json_t *settings = container->settings, *host = engine_host_config(container);
     const char *signal = settings_text(settings, "StopSignal");
     const json_t *timeout = json_object_get(settings, "StopTimeout");
+    const struct engine_runtime runtime = engine_runtime_of(engine, container);
     int64_t seconds = json_is_integer(timeout) ? json_integer_value(timeout) : 10;
     struct monitor_config config = {
         .id = container->id,
@@ -270,8 +274,8 @@ static int write_monitor_config(struct engine *engine, const struct engine_conta
         .labels = json_object_get(settings, "Labels"),
         .state_directory = container->directory,
         .events = engine->events,
-        .runtime = engine_program(engine, "hull-oci"),
-        .runtime_root = engine->runtime_root,
+        .runtime = runtime.program,
+        .runtime_root = runtime.root,
         .bundle = container->run_directory,
         .host_mount_namespace = has_shared_mount(mounts),
         .terminal = settings_flag(settings, "Tty"),
@@ -286,12 +290,13 @@ static int write_monitor_config(struct engine *engine, const struct engine_conta
                                                    : (int)seconds * 1000,
         .cleanup = describe_cleanup(engine, &arena, container->id),
     };
-    engine_overlay_describe(container, layers, &arena, &config.overlay);
+    if (!engine_is_machine(container))
+        engine_overlay_describe(container, layers, &arena, &config.overlay);
     config.overlay.user_namespace = userns->path;
     if (userns->path)
         config.owner = settings_integer(json_array_get(userns->mappings, 0), "hostID");
     /* Of --rm nothing needs to reach the disk: without this, unmounting waits for that. */
-    if (settings_flag(host, "AutoRemove"))
+    if (settings_flag(host, "AutoRemove") && config.overlay.target)
         config.overlay.options = "volatile";
     describe_log(&arena, container, host, &config.log);
     describe_restart(host, &config.restart);
@@ -353,6 +358,8 @@ static int prepare(struct engine *engine, const struct engine_container *contain
     if (result == 0)
         result =
             write_config(engine, container, &layers, mounts, &network, &namespaces, &userns, err);
+    if (result == 0 && engine_is_machine(container))
+        result = engine_machine_prepare(engine, container, err);
     if (result == 0)
         result = write_monitor_config(engine, container, &layers, mounts, &userns, start, err);
     json_decref(mounts);

@@ -12,7 +12,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/scope.h"
-#include "engine/engine_internal.h"
+#include "engine/machine.h"
 #include "monitor/document.h"
 
 #define TEXT_LIMIT (4u << 20)
@@ -29,15 +29,17 @@ static uint64_t number_at(const json_t *object, const char *first, const char *s
     return number > 0 ? (uint64_t)number : 0;
 }
 
-/* hull-oci knows where the cgroup is, and the differences of cgroups v1 and v2. NULL if there is no
+/* hull-oci knows where the cgroup is, and the differences of cgroups v1 and v2; hull-vm asks the
+ * guest. NULL if there is no
  * such container any more. */
 static json_t *ask_runtime(struct engine *engine, const struct engine_container *container,
                            struct error *err)
 {
     int ends[2], status;
-    const char *program = engine_program(engine, "hull-oci");
-    const char *const words[] = {program,       "--root", engine->runtime_root, "events", "--stats",
-                                 container->id, NULL};
+    const struct engine_runtime runtime = engine_runtime_of(engine, container);
+    const char *program = runtime.program;
+    const char *const words[] = {program,   "--root",      runtime.root, "events",
+                                 "--stats", container->id, NULL};
     if (pipe2(ends, O_CLOEXEC) < 0)
         return error_set(err, errno, "can't make a pipe"), NULL;
     pid_t pid = fork();
@@ -113,6 +115,14 @@ static void read_network(pid_t pid, struct engine_stats *stats)
     }
 }
 
+/* What a machine's guest says; in its namespace the same bytes pass several interfaces. */
+static void read_guest_network(const json_t *data, struct engine_stats *stats)
+{
+    const json_t *guest = json_array_get(json_object_get(data, "network_interfaces"), 0);
+    stats->received = number_at(guest, "RxBytes", NULL, NULL);
+    stats->sent = number_at(guest, "TxBytes", NULL, NULL);
+}
+
 /* Of the first process; 0: it doesn't run; -1: failed. */
 static pid_t find_process(struct engine *engine, const struct engine_container *container,
                           struct error *err)
@@ -149,7 +159,9 @@ int engine_read_stats(struct engine *engine, const struct engine_container *cont
     stats->pids = number_at(data, "pids", "current", NULL);
     read_memory(data, stats);
     read_blocks(data, stats);
-    if (!mode || strcmp(mode, "host") != 0)
+    if (engine_is_machine(container))
+        read_guest_network(data, stats);
+    else if (!mode || strcmp(mode, "host") != 0)
         read_network(pid, stats);
     return 1;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/scope.h"
+#include "engine/machine.h"
 #include "engine/settings.h"
 #include "engine/settings_internal.h"
 #include "engine/spec.h"
@@ -46,7 +47,7 @@ static int apply_resources(struct engine *engine, const struct engine_container 
 {
     const char *const words[] = {"update", "--resources", "-", container->id, NULL};
     scope_free char *text = json_dumps(resources, JSON_COMPACT);
-    return engine_runtime_call(engine, words, text, err);
+    return engine_runtime_call(engine, container, words, text, err);
 }
 
 static int apply(struct engine *engine, const struct engine_container *container,
@@ -56,6 +57,11 @@ static int apply(struct engine *engine, const struct engine_container *container
     const json_t *policy = json_object_get(changes, "RestartPolicy");
     struct monitor_restart restart = {0};
     bool has_limits = json_object_size(changes) > (policy ? 1u : 0u);
+    if (has_limits && engine_is_machine(container))
+        return error_set(err, 0,
+                         "container %s is a virtual machine, whose limits can't change while it "
+                         "runs (stop it first)",
+                         container->name);
     if (has_limits) {
         int result = spec_make_resources(settings, &resources, err);
         if (result == 0)

@@ -71,7 +71,7 @@ static int settle(const struct deriving *deriving, const char *place, const char
 {
     int store = deriving->store->fd;
     scope_close int fd = openat(store, place, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0 || fsync(fd) < 0 || fchmod(fd, 0600) < 0 || renameat(store, place, store, path) < 0)
+    if (fd < 0 || fsync(fd) < 0 || fchmod(fd, 0444) < 0 || renameat(store, place, store, path) < 0)
         return error_set(err, errno, "can't write %s/%s", deriving->store->directory, path);
     return 0;
 }

@@ -66,6 +66,16 @@ static int open_file(struct image_ingest *ingest, struct error *err)
     return moved ? 2 : 0;
 }
 
+/* Between our caller's look for the blob and our file's making another may have brought the blob:
+ * 1, and the file goes. */
+static int see_whether_late(struct image_ingest *ingest, struct error *err)
+{
+    int have = image_blob_have(ingest->store, ingest->lease, ingest->expected, ingest->size, err);
+    if (have == 1)
+        unlinkat(ingest->store->fd, ingest->name, 0);
+    return have;
+}
+
 /* Gets the file for itself. 1: the blob has become whole meanwhile. */
 static int claim_file(struct image_ingest *ingest, struct error *err)
 {
@@ -80,8 +90,10 @@ static int claim_file(struct image_ingest *ingest, struct error *err)
                 return -1;
             opened = open_file(ingest, err);
         }
-        if (opened <= 0)
+        if (opened < 0 || (opened == 0 && !*ingest->expected))
             return opened;
+        if (opened == 0)
+            return see_whether_late(ingest, err);
         if (opened == 1 && file_lock(ingest->fd, LOCK_EX) < 0)
             return fail(ingest, errno, "can't lock it", err);
         close(ingest->fd);

@@ -9,6 +9,7 @@
 #include "base/scope.h"
 #include "image/compose.h"
 #include "image/members.h"
+#include "image/referrers.h"
 
 #define IMAGES_MAX 1000
 #define CONTAINERD_NAME "io.containerd.image.name"
@@ -160,6 +161,18 @@ static const char *find_name(const json_t *descriptor)
     return name && (strchr(name, '/') || strchr(name, ':')) ? name : NULL;
 }
 
+/* Signatures and the like may lie beside the images that they refer to; the store keeps images. */
+static bool is_passed_over(struct load *load, const char *digest, const char *manifest,
+                           size_t length)
+{
+    char text[REFERRER_TEXT_SIZE];
+    json_auto_t *document = json_loadb(manifest, length, 0, NULL);
+    if (!referrer_is_no_image(document, text))
+        return false;
+    store_warn(load->store, "%s is passed over: it is no image, but %s", digest, text);
+    return true;
+}
+
 /* index: which the manifest was chosen from, or "". */
 static int load_oci_manifest(struct load *load, const char *digest, const char *media_type,
                              const char *index, json_t *names, struct error *err)
@@ -168,6 +181,8 @@ static int load_oci_manifest(struct load *load, const char *digest, const char *
     struct image_descriptor config, *layers;
     scope_free char *manifest =
         image_blob_read(load->store, digest, IMAGE_MANIFEST_LIMIT, &length, err);
+    if (manifest && is_passed_over(load, digest, manifest, length))
+        return 0;
     if (!manifest || image_manifest_parse(manifest, length, &config, &layers, &count, err) < 0)
         return -1;
     image_descriptors_free(layers, count);

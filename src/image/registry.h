@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/warning.h"
 #include "image/image.h"
+#include "image/referrers.h"
 #include "image/registry_credentials.h"
 
 struct registry_pull_options {
@@ -30,6 +31,13 @@ struct registry_push_options {
     const struct warnings *warnings;
     void (*say)(void *context, const char *line);
     void *context;
+};
+
+struct registry_referrers_options {
+    const char *artifact_type; /* only of this type; NULL: of any */
+    /* To what an index has for this one; NULL: to what the name means, so to an index itself. */
+    const struct platform *platform;
+    const struct warnings *warnings;
 };
 
 /* The module's only symbol is a constant of this type, called hull_registry_operations. Hosts are
@@ -57,6 +65,9 @@ struct registry_operations {
                 struct error *err);
     int (*push)(struct image_store *store, const char *name,
                 const struct registry_push_options *options, struct error *err);
+    /* As registry_referrers(). */
+    int (*referrers)(const char *name, const struct registry_referrers_options *options,
+                     struct referrers *referrers, struct error *err);
     /* As registry_fetch_file(). */
     int (*fetch_file)(const char *url, int fd, int64_t limit, const struct image_progress *progress,
                       struct error *err);
@@ -81,6 +92,12 @@ int registry_pull(struct image_store *store, const char *name,
 /* Pushes the image of that name to the registry that it names. */
 int registry_push(struct image_store *store, const char *name,
                   const struct registry_push_options *options, struct error *err);
+
+/* What refers to what the registry has under a name, which means the same as for a pull. What the
+ * list says is the registry's word. Release it whatever this returns. err->code is ENOENT if there
+ * is no such image, EACCES if it isn't for us. */
+int registry_referrers(const char *name, const struct registry_referrers_options *options,
+                       struct referrers *referrers, struct error *err);
 
 /* Fetches what a URL (http or https) names into an empty file, which is at its beginning again when
  * this returns 0. More than limit bytes are an error. */

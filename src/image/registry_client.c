@@ -2,6 +2,7 @@
 #include "image/registry.h"
 #include "image/registry_auth.h"
 #include "image/registry_config.h"
+#include "image/registry_discover.h"
 #include "image/registry_file.h"
 #include "image/registry_pull.h"
 #include "image/registry_push.h"
@@ -27,5 +28,6 @@ __attribute__((visibility("default"))) const struct registry_operations hull_reg
     .logout = registry_credentials_erase,
     .pull = registry_client_pull,
     .push = registry_client_push,
+    .referrers = registry_client_referrers,
     .fetch_file = registry_client_fetch_file,
 };

@@ -8,8 +8,7 @@
 #include "image/registry_download.h"
 #include "image/registry_layers.h"
 #include "image/registry_manifest.h"
-
-#define INDEX_DEPTH 3 /* indexes may lead to indexes */
+#include "image/registry_referrers.h"
 
 static const char *asked_by(const struct registry_fetch *fetch)
 {
@@ -68,18 +67,13 @@ static int choose_manifest(struct registry_fetch *fetch, struct image_lease *lea
 {
     struct platform wanted = wanted_platform(fetch);
     for (int depth = 0; image_type_is_index(manifest->media_type); depth++) {
-        json_auto_t *index = json_loadb(manifest->bytes, manifest->length, 0, NULL);
-        const json_t *list = json_object_get(index, "manifests"), *chosen;
-        if (!json_is_array(list) || depth == INDEX_DEPTH)
-            return error_set(err, 0, "its index isn't valid: %s",
-                             depth ? "it leads from index to index" : "it has no manifests");
-        chosen = platform_select(list, &wanted, err);
-        const char *digest = json_string_value(json_object_get(chosen, "digest"));
-        const char *type = json_string_value(json_object_get(chosen, "mediaType"));
+        if (depth == REGISTRY_INDEX_DEPTH)
+            return error_set(err, 0, "its index isn't valid: it leads from index to index");
+        json_auto_t *chosen = registry_manifest_choose(manifest, &wanted, err);
         if (!chosen)
             return -1;
-        if (!digest || !reference_is_digest(digest))
-            return error_set(err, 0, "its index isn't valid: a manifest has no sha256 digest");
+        const char *digest = json_string_value(json_object_get(chosen, "digest"));
+        const char *type = json_string_value(json_object_get(chosen, "mediaType"));
         struct registry_manifest next;
         if (get_by_digest(fetch, lease, digest, &next, err) < 0)
             return -1;
@@ -104,6 +98,15 @@ static void release_parts(struct parts *parts)
 {
     image_descriptors_free(parts->layers, parts->layer_count);
     free(parts->diff_ids);
+}
+
+/* Before any of it is fetched. */
+static int refuse_artifact(const struct registry_manifest *manifest, struct error *err)
+{
+    char text[REFERRER_TEXT_SIZE];
+    json_auto_t *document = json_loadb(manifest->bytes, manifest->length, 0, NULL);
+    return referrer_is_no_image(document, text) ? error_set(err, 0, "it is no image, but %s", text)
+                                                : 0;
 }
 
 static int get_config(struct registry_fetch *fetch, struct image_lease *lease,
@@ -154,7 +157,7 @@ static int read_parts(struct registry_fetch *fetch, struct image_lease *lease,
     size_t length;
     if (image_manifest_parse(manifest->bytes, manifest->length, &parts->config, &parts->layers,
                              &parts->layer_count, err) < 0 ||
-        get_config(fetch, lease, &parts->config, err) < 0)
+        refuse_artifact(manifest, err) < 0 || get_config(fetch, lease, &parts->config, err) < 0)
         return -1;
     scope_free char *config =
         image_blob_read(fetch->store, parts->config.digest, IMAGE_CONFIG_LIMIT, &length, err);

@@ -81,6 +81,24 @@ int registry_manifest_get(struct registry_session *session, struct registry_http
     return 0;
 }
 
+json_t *registry_manifest_choose(const struct registry_manifest *index,
+                                 const struct platform *wanted, struct error *err)
+{
+    json_auto_t *document = json_loadb(index->bytes, index->length, 0, NULL);
+    const json_t *list = json_object_get(document, "manifests");
+    if (!json_is_array(list)) {
+        error_set(err, 0, "its index isn't valid: it has no manifests");
+        return NULL;
+    }
+    json_t *chosen = platform_select(list, wanted, err);
+    const char *digest = json_string_value(json_object_get(chosen, "digest"));
+    if (chosen && (!digest || !reference_is_digest(digest))) {
+        error_set(err, 0, "its index isn't valid: a manifest has no sha256 digest");
+        return NULL;
+    }
+    return json_incref(chosen);
+}
+
 int registry_manifest_put(struct registry_session *session, struct registry_http *http,
                           const char *reference, const struct registry_manifest *manifest,
                           bool *knows_subject, struct error *err)
@@ -120,7 +138,6 @@ static int read_page(struct registry_session *session, const char *url,
                      const struct registry_http_response *response, char ***tags, size_t *count,
                      char **next, struct error *err)
 {
-    struct arena arena = {0};
     json_auto_t *page = json_loadb(response->body ? response->body : "", response->length, 0, NULL);
     const json_t *list = json_object_get(page, "tags"), *tag;
     size_t i;
@@ -136,17 +153,9 @@ static int read_page(struct registry_session *session, const char *url,
         *tags = memory_resize(*tags, *count + 1, sizeof **tags);
         (*tags)[(*count)++] = memory_copy_string(name);
     }
-    const char *link = response->link ? registry_parse_next_link(response->link, &arena) : NULL;
-    if (link)
-        *next = registry_http_resolve(url, link);
-    arena_release(&arena);
-    /* The rest must be at the registry: the token goes along. */
-    if (*next && strncmp(*next, session->base, strlen(session->base)) != 0) {
-        free(*next);
-        *next = NULL;
-        return error_set(err, 0, "tags: %s sends us elsewhere for the rest", session->host);
-    }
-    return 0;
+    return registry_session_next_page(session, url, response, next, err) < 0
+               ? error_wrap(err, "tags")
+               : 0;
 }
 
 int registry_tags_get(struct registry_session *session, struct registry_http *http, char ***tags,

@@ -26,6 +26,13 @@ int registry_manifest_get(struct registry_session *session, struct registry_http
                           const char *reference, struct registry_manifest *manifest,
                           struct error *err);
 
+#define REGISTRY_INDEX_DEPTH 3 /* indexes may lead to indexes */
+
+/* The descriptor in an index, with a valid digest, of what serves a platform best; NULL with an
+ * error that lists what there is. The caller releases it. */
+json_t *registry_manifest_choose(const struct registry_manifest *index,
+                                 const struct platform *wanted, struct error *err);
+
 /* Stores one by tag or digest. subject receives whether the registry knows what a subject is
  * (OCI-Subject); NULL: no matter. */
 int registry_manifest_put(struct registry_session *session, struct registry_http *http,

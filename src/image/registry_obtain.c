@@ -23,6 +23,14 @@ int registry_push(struct image_store *store, const char *name,
     return registry ? registry->push(store, name, options, err) : -1;
 }
 
+int registry_referrers(const char *name, const struct registry_referrers_options *options,
+                       struct referrers *referrers, struct error *err)
+{
+    const struct registry_operations *registry = registry_module_load(err);
+    *referrers = (struct referrers){0};
+    return registry ? registry->referrers(name, options, referrers, err) : -1;
+}
+
 int registry_fetch_file(const char *url, int fd, int64_t limit,
                         const struct image_progress *progress, struct error *err)
 {

@@ -195,15 +195,10 @@ static int pull_candidates(struct pull *pull, const struct reference *candidates
     return -1;
 }
 
-static int find_candidates(const struct registry_config *config, const char *name, bool all_tags,
-                           struct reference **candidates, size_t *count, struct error *err)
+int registry_candidates(const struct registry_config *config, const char *name,
+                        struct reference **candidates, size_t *count, struct error *err)
 {
     const struct reference_search search = {.domains = config->search};
-    struct reference reference;
-    if (reference_parse(name, &reference, err) < 0)
-        return -1;
-    if (all_tags && (*reference.tag || *reference.digest))
-        return error_set(err, 0, "%s: all tags are asked for, and one is given", name);
     if (reference_candidates(name, &search, candidates, count, err) < 0)
         return -1;
     if (*count == 0)
@@ -211,9 +206,22 @@ static int find_candidates(const struct registry_config *config, const char *nam
                          config->path);
     for (size_t i = 0; i < *count; i++)
         if (*(*candidates)[i].digest)
-            *(*candidates)[i].tag = '\0'; /* what a digest names doesn't move a tag */
-        else if (all_tags)
             *(*candidates)[i].tag = '\0';
+    return 0;
+}
+
+static int find_candidates(const struct registry_config *config, const char *name, bool all_tags,
+                           struct reference **candidates, size_t *count, struct error *err)
+{
+    struct reference reference;
+    if (reference_parse(name, &reference, err) < 0)
+        return -1;
+    if (all_tags && (*reference.tag || *reference.digest))
+        return error_set(err, 0, "%s: all tags are asked for, and one is given", name);
+    if (registry_candidates(config, name, candidates, count, err) < 0)
+        return -1;
+    for (size_t i = 0; all_tags && i < *count; i++)
+        *(*candidates)[i].tag = '\0';
     return 0;
 }
 

@@ -317,6 +317,23 @@ int registry_session_send(struct registry_session *session, struct registry_http
     }
 }
 
+int registry_session_next_page(const struct registry_session *session, const char *url,
+                               const struct registry_http_response *response, char **next,
+                               struct error *err)
+{
+    struct arena arena = {0};
+    const char *link = response->link ? registry_parse_next_link(response->link, &arena) : NULL;
+    size_t length = strlen(session->base);
+    *next = link ? registry_http_resolve(url, link) : NULL;
+    arena_release(&arena);
+    /* With the slash: http://registry:5000 is also how http://registry:50001 begins. */
+    if (!*next || (strncmp(*next, session->base, length) == 0 && (*next)[length] == '/'))
+        return 0;
+    free(*next);
+    *next = NULL;
+    return error_set(err, 0, "%s sends us elsewhere for the rest", session->host);
+}
+
 int registry_session_refuse(const struct registry_session *session, const char *what,
                             const struct registry_http_response *response, struct error *err)
 {

@@ -54,6 +54,13 @@ int registry_session_send(struct registry_session *session, struct registry_http
                           struct registry_http_request *request,
                           struct registry_http_response *response, struct error *err);
 
+/* Where a list goes on that is answered in pages: *next is the URL of the page after that which
+ * came from url, for the caller to free, or NULL if it was the last. -1 if that isn't at the
+ * registry itself: who we are goes along with it. */
+int registry_session_next_page(const struct registry_session *session, const char *url,
+                               const struct registry_http_response *response, char **next,
+                               struct error *err);
+
 /* Attempts of one thing, with a wait between two that doubles and varies. */
 struct registry_attempts {
     int failed;

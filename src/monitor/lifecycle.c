@@ -16,6 +16,7 @@
 #include "monitor/supervisor.h"
 
 #define PID_FILE "init.pid"
+#define BEGINNING_MS 500     /* so long what is beginning may go on to run after a stop */
 #define BEGIN_WAIT_MS 120000 /* for a client that was killed between create and begin */
 
 /* ---- create ---- */
@@ -185,6 +186,13 @@ static void signal_running(struct supervisor *supervisor)
         loop_timer_cancel(&supervisor->loop, &supervisor->timer);
 }
 
+static void kill_beginning(struct loop_timer *timer)
+{
+    struct supervisor *supervisor = loop_owner(timer, struct supervisor, timer);
+    if (supervisor->phase == PHASE_BEGINNING)
+        kill(supervisor->init.pid, SIGKILL);
+}
+
 void lifecycle_stop(struct supervisor *supervisor, int signal, int timeout)
 {
     const struct monitor_config *config = &supervisor->config;
@@ -197,6 +205,10 @@ void lifecycle_stop(struct supervisor *supervisor, int signal, int timeout)
                          */
         loop_timer_cancel(&supervisor->loop, &supervisor->timer);
         kill(supervisor->init.pid, SIGKILL);
+        return;
+    case PHASE_BEGINNING: /* a machine's program begins when it has booted, which takes long */
+        supervisor->timer.expired = kill_beginning;
+        loop_timer_set(&supervisor->loop, &supervisor->timer, BEGINNING_MS);
         return;
     case PHASE_RUNNING:
         signal_running(supervisor);

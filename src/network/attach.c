@@ -108,6 +108,8 @@ static json_t *pack_settings(const struct network_request *request)
     pack_texts(settings, "searches", request->dns_searches, request->dns_search_count);
     pack_texts(settings, "options", request->dns_options, request->dns_option_count);
     pack_texts(settings, "hosts", request->extra_hosts, request->extra_host_count);
+    if (request->is_machine)
+        json_object_set_new(settings, "machine", json_integer(request->machine_owner));
     return settings;
 }
 

@@ -3,8 +3,9 @@
  *     hull-dns RUN_ROOT/network
  *
  * Two processes: this one, with privileges, listens at descriptor 3 (dns.sock) for hull, opens
- * sockets at 127.0.0.11 inside of containers' namespaces, and sees to it that the other runs. The
- * other has the sockets and no privileges, and reads what containers and servers send. */
+ * sockets at 127.0.0.11 (or where a virtual machine asks) inside of containers' namespaces, and
+ * sees to it that the other runs. The other has the sockets and no privileges, and reads what
+ * containers and servers send. */
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -113,14 +114,15 @@ static int send_descriptors(int control, const char *text, const int *fds, size_
     return 0;
 }
 
-static int bind_inside(int type)
+/* The address of a virtual machine's may not be there yet. */
+static int bind_inside(int type, struct in_addr at)
 {
-    const struct sockaddr_in address = {.sin_family = AF_INET,
-                                        .sin_port = htons(53),
-                                        .sin_addr.s_addr = htonl(0x7f00000b)}; /* 127.0.0.11 */
+    const struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons(53), .sin_addr = at};
     int one = 1;
     scope_close int fd = socket(AF_INET, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 ||
+        setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &one, sizeof one) < 0 ||
         bind(fd, (const struct sockaddr *)&address, sizeof address) < 0 ||
         (type == SOCK_STREAM && listen(fd, 64) < 0))
         return -1;
@@ -128,16 +130,17 @@ static int bind_inside(int type)
 }
 
 /* 1: it is no namespace, but the file that one was, or is going to be, pinned to. */
-static int open_container(struct supervisor *supervisor, const char *id, int namespace,
-                          struct error *err)
+static int open_container(struct supervisor *supervisor, const struct dns_container *container,
+                          int namespace, struct error *err)
 {
+    const char *id = container->id;
     if (setns(namespace, CLONE_NEWNET) < 0)
         return errno == EINVAL
                    ? 1
                    : error_set(err, errno, "can't enter the network namespace of container %.12s",
                                id);
-    scope_close int udp = bind_inside(SOCK_DGRAM);
-    scope_close int tcp = bind_inside(SOCK_STREAM);
+    scope_close int udp = bind_inside(SOCK_DGRAM, container->asks_at);
+    scope_close int tcp = bind_inside(SOCK_STREAM, container->asks_at);
     int code = errno;
     if (setns(supervisor->own, CLONE_NEWNET) < 0)
         _exit(1);
@@ -160,8 +163,10 @@ static struct opened *find_opened(struct supervisor *supervisor, const char *id)
     return opened;
 }
 
-static int open_if_new(struct supervisor *supervisor, const char *id, struct error *err)
+static int open_if_new(struct supervisor *supervisor, const struct dns_container *container,
+                       struct error *err)
 {
+    const char *id = container->id;
     struct stat status;
     scope_free char *path = memory_format("ns/%s", id);
     scope_close int namespace =
@@ -171,7 +176,7 @@ static int open_if_new(struct supervisor *supervisor, const char *id, struct err
     /* It may be gone again, or not be there yet: its detach or attach will tell. */
     if (namespace < 0 || fstat(namespace, &status) < 0 || status.st_ino == opened->namespace)
         return 0;
-    int result = open_container(supervisor, id, namespace, err);
+    int result = open_container(supervisor, container, namespace, err);
     if (result == 0)
         opened->namespace = status.st_ino;
     return result < 0 ? -1 : 0;
@@ -214,7 +219,7 @@ static int update(struct supervisor *supervisor, size_t *asking, struct error *e
         return -1;
     int result = 0;
     for (size_t i = 0; result == 0 && i < names.container_count; i++)
-        result = open_if_new(supervisor, names.containers[i].id, err);
+        result = open_if_new(supervisor, &names.containers[i], err);
     forget_unlisted(supervisor);
     *asking = names.container_count;
     dns_names_release(&names);

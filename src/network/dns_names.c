@@ -96,8 +96,11 @@ static bool take_line(struct dns_names *names, const char *keyword, const char *
         add_name(names, first, &address);
     } else if (strcmp(keyword, "container") == 0 && second && strlen(first) < DNS_ID_SIZE) {
         container = &names->containers[names->container_count++];
-        *container = (struct dns_container){.internal = strcmp(second, "internal") == 0};
+        *container = (struct dns_container){.internal = strcmp(second, "internal") == 0,
+                                            .asks_at.s_addr = htonl(0x7f00000b)}; /* 127.0.0.11 */
         snprintf(container->id, sizeof container->id, "%s", first);
+    } else if (strcmp(keyword, "at") == 0 && container) {
+        return inet_pton(AF_INET, first, &container->asks_at) == 1;
     } else if (strcmp(keyword, "in") == 0 && container) {
         join_network(names, first);
     } else if (strcmp(keyword, "upstream") == 0 && container &&

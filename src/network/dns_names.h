@@ -2,6 +2,7 @@
 #ifndef HULL_NETWORK_DNS_NAMES_H
 #define HULL_NETWORK_DNS_NAMES_H
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <sys/socket.h>
 
@@ -31,6 +32,7 @@ struct dns_upstream {
 struct dns_container {
     char id[DNS_ID_SIZE];
     bool internal;                       /* nothing is asked of anybody else for it */
+    struct in_addr asks_at;              /* where the server listens in its namespace */
     const struct dns_network **networks; /* that it is in */
     size_t network_count;
     struct dns_upstream upstreams[DNS_UPSTREAMS]; /* none: the host's */

@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/scope.h"
 #include "network/network_internal.h"
+#include "network/wire.h"
 
 struct endpoint_routes endpoint_choose_routes(const struct container_record *container,
                                               size_t index)
@@ -35,6 +36,8 @@ static void add_routes(struct netlink *netlink, const struct network_endpoint *e
 
 struct inner {
     const struct endpoint_record *endpoint;
+    bool is_machine;
+    uid_t machine_owner;
     struct endpoint_routes routes;
 };
 
@@ -48,6 +51,8 @@ static int configure_inner(void *context, struct error *err)
     int index = link_find(endpoint->interface);
     if (index == 0)
         return error_set(err, 0, "interface %s vanished", endpoint->interface);
+    if (inner->is_machine)
+        return wire_make(endpoint, inner->machine_owner, err);
     if (netlink_open(&netlink, NETLINK_ROUTE, err) < 0)
         return -1;
     if (*endpoint->ip6) {
@@ -78,7 +83,11 @@ int endpoint_make(struct networks *networks, const struct container_record *cont
     scope_netlink struct netlink netlink = {.fd = -1};
     if (netlink_open(&netlink, NETLINK_ROUTE, err) < 0)
         return -1;
+    struct inner inner = {.endpoint = endpoint, .routes = endpoint_choose_routes(container, index)};
+    inner.is_machine = wire_is_wanted(container, &inner.machine_owner);
     link_parse_mac(endpoint->public.mac, mac);
+    if (inner.is_machine)
+        wire_change_mac(mac);
     link_add_veth(&netlink, &(struct link_veth){
                                 .name = endpoint->host_interface,
                                 .bridge_name = network->interface,
@@ -90,7 +99,6 @@ int endpoint_make(struct networks *networks, const struct container_record *cont
                                 .isolated = !network->icc,
                                 .hairpin = container->port_count > 0,
                             });
-    struct inner inner = {endpoint, endpoint_choose_routes(container, index)};
     if (netlink_flush(&netlink, err) < 0 ||
         namespace_run_inside(namespace, configure_inner, &inner, err) < 0)
         return error_wrap(err, "network '%s'", network->name);

@@ -10,6 +10,7 @@
 #include "base/scope.h"
 #include "network/network_internal.h"
 #include "network/rootless.h"
+#include "network/wire.h"
 
 #define FILE_LIMIT ((size_t)1 << 20)
 
@@ -178,7 +179,8 @@ static void write_servers(FILE *out, struct networks *networks,
     size_t i;
     const json_t *server;
     if (resolver) {
-        fprintf(out, "nameserver %s\n", NETWORK_RESOLVER);
+        fprintf(out, "nameserver %s\n",
+                wire_is_wanted(record, NULL) ? NETWORK_MACHINE_RESOLVER : NETWORK_RESOLVER);
         return;
     }
     json_array_foreach(given, i, server) fprintf(out, "nameserver %s\n", json_string_value(server));

@@ -119,6 +119,16 @@ void link_set_up(struct netlink *netlink, const char *name)
     netlink_end(netlink, message);
 }
 
+void link_set_master(struct netlink *netlink, const char *name, int bridge)
+{
+    struct nlmsghdr *message =
+        netlink_begin(netlink, RTM_NEWLINK, 0, 0, "make %s a port of a bridge", name);
+    put_link(message);
+    mnl_attr_put_strz(message, IFLA_IFNAME, name);
+    mnl_attr_put_u32(message, IFLA_MASTER, (uint32_t)bridge);
+    netlink_end(netlink, message);
+}
+
 /* A kernel without IPv6 refuses this, and does what is wanted. */
 void link_disable_ipv6(struct netlink *netlink, const char *name)
 {
@@ -150,29 +160,45 @@ void link_route_localnet(struct netlink *netlink, const char *name)
     netlink_end(netlink, message);
 }
 
-void link_add_address(struct netlink *netlink, const char *name, int index,
-                      const struct address *address, int prefix)
+/* Of addresses that one link has: peer is own itself, or the other end's. */
+static struct nlmsghdr *begin_address(struct netlink *netlink, const char *name, int index,
+                                      const struct address *own, const struct address *peer,
+                                      int prefix)
 {
     uint8_t bytes[16];
     char text[NETWORK_ADDRESS_SIZE];
-    size_t count = address_bytes(address, bytes);
     struct nlmsghdr *message = netlink_begin(netlink, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE,
                                              EEXIST, "give interface %s the address %s/%d", name,
-                                             address_format(address, text), prefix);
+                                             address_format(own, text), prefix);
     struct ifaddrmsg *header = mnl_nlmsg_put_extra_header(message, sizeof *header);
-    header->ifa_family = (uint8_t)address->family;
+    header->ifa_family = (uint8_t)own->family;
     header->ifa_prefixlen = (uint8_t)prefix;
     header->ifa_index = (uint32_t)index;
     header->ifa_scope = RT_SCOPE_UNIVERSE;
     /* Addresses are hull's to give: no second of waiting whether another has it. */
-    header->ifa_flags = address->family == AF_INET6 ? IFA_F_NODAD : 0;
+    header->ifa_flags = own->family == AF_INET6 ? IFA_F_NODAD : 0;
+    size_t count = address_bytes(own, bytes);
     mnl_attr_put(message, IFA_LOCAL, count, bytes);
+    count = address_bytes(peer, bytes);
     mnl_attr_put(message, IFA_ADDRESS, count, bytes);
+    return message;
+}
+
+void link_add_address(struct netlink *netlink, const char *name, int index,
+                      const struct address *address, int prefix)
+{
+    struct nlmsghdr *message = begin_address(netlink, name, index, address, address, prefix);
     if (address->family == AF_INET && prefix < 31) {
         uint32_t broadcast = htonl((uint32_t)address->number | (uint32_t)(0xffffffffUL >> prefix));
         mnl_attr_put(message, IFA_BROADCAST, sizeof broadcast, &broadcast);
     }
     netlink_end(netlink, message);
+}
+
+void link_add_peer(struct netlink *netlink, const char *name, int index, const struct address *own,
+                   const struct address *peer)
+{
+    netlink_end(netlink, begin_address(netlink, name, index, own, peer, 32));
 }
 
 static struct nlmsghdr *begin_default_route(struct netlink *netlink, int type, int flags,

@@ -31,12 +31,17 @@ void link_remove(struct netlink *netlink, const char *name);
 /* Nothing comes through a bridge's port any more, from this instant on. */
 void link_cut_port(struct netlink *netlink, const char *name);
 void link_set_up(struct netlink *netlink, const char *name);
+/* Makes it a port of the bridge of that index. */
+void link_set_master(struct netlink *netlink, const char *name, int bridge);
 /* No IPv6 addresses but given ones: the interface of a network without IPv6. */
 void link_disable_ipv6(struct netlink *netlink, const char *name);
 /* Packets to 127.0.0.0/8 may be routed through it: the host's loopback publishing. */
 void link_route_localnet(struct netlink *netlink, const char *name);
 void link_add_address(struct netlink *netlink, const char *name, int index,
                       const struct address *address, int prefix);
+/* Its own address, and the one address of the other end. */
+void link_add_peer(struct netlink *netlink, const char *name, int index, const struct address *own,
+                   const struct address *peer);
 /* Replaces one of that family. */
 void link_add_default_route(struct netlink *netlink, const char *name, int index,
                             const struct address *gateway);

@@ -183,6 +183,10 @@ struct network_request {
     /* The container's own net.* sysctls are the OCI runtime's job. A user namespace that shall own
      * the namespace (--userns): its descriptor, or 0 or less for the caller's. */
     int user_namespace;
+    /* A virtual machine's: instead of the interfaces' addresses the namespace gets a tap for each,
+     * tap0 for eth0, which this user may open (wire.h). */
+    bool is_machine;
+    uid_t machine_owner;
 };
 
 /* One interface of a container. Texts may be "" where there is nothing. */
@@ -246,6 +250,11 @@ int network_find_attachment(struct networks *networks, const char *container_id,
 /* "NetworkSettings" of Docker's container inspect: SandboxKey, Ports, IPAddress, Networks, … The
  * caller owns the object. */
 json_t *network_attachment_describe(const struct network_attachment *attachment);
+
+/* What the guest of an attached virtual machine is told of its network: "network" of the agent's
+ * boot document (docs/agent.md). The caller owns the object; NULL with *err filled. */
+json_t *network_describe_machine(struct networks *networks, const char *container_id,
+                                 struct error *err);
 
 /* Where an attached container's namespace is or would be; the caller frees. */
 char *network_namespace_path(const struct networks *networks, const char *container_id);

@@ -8,7 +8,8 @@
 #include "network/network.h"
 
 #define NETWORK_DEFAULT "bridge"
-#define NETWORK_RESOLVER "127.0.0.11" /* inside of a container */
+#define NETWORK_RESOLVER "127.0.0.11"            /* inside of a container */
+#define NETWORK_MACHINE_RESOLVER "169.254.53.53" /* the same of a virtual machine: see wire.h */
 
 struct networks {
     struct database *database;

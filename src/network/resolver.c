@@ -4,6 +4,7 @@
  *     network ID NAME              names that follow are known to containers in it
  *     name NAME ADDRESS            for the last network; an address may have several names
  *     container ID internal|open   who asks through 127.0.0.11
+ *     at ADDRESS                   where it asks, instead of that
  *     in NETWORK-ID                for the last container
  *     upstream ADDRESS             for the last container, instead of the host's
  * It is replaced as a whole, then the resolver is told through RUN_ROOT/network/dns.sock, and
@@ -22,6 +23,7 @@
 #include "base/scope.h"
 #include "network/helper.h"
 #include "network/network_internal.h"
+#include "network/wire.h"
 
 #define ANSWER_MILLISECONDS 10000
 
@@ -67,6 +69,8 @@ static void write_container(FILE *out, const struct container_record *container)
     for (i = 0; i < container->endpoint_count; i++)
         internal = internal && container->endpoints[i].internal;
     fprintf(out, "container %s %s\n", container->id, internal ? "internal" : "open");
+    if (wire_is_wanted(container, NULL))
+        fputs("at " NETWORK_MACHINE_RESOLVER "\n", out);
     for (i = 0; i < container->endpoint_count; i++)
         fprintf(out, "in %s\n", container->endpoints[i].public.network_id);
     json_array_foreach(json_object_get(container->settings, "dns"), i, server)

@@ -1,8 +1,13 @@
 /* Devices as settings describe them. */
+#include <fcntl.h>
 #include <string.h>
 
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/scope.h"
 #include "vm/control/metadata.h"
 #include "vm/device/disk.h"
+#include "vm/device/disk_composite.h"
 #include "vm/device/metadata_wire.h"
 #include "vm/device/net_backend.h"
 #include "vm/device/net_slirp.h"
@@ -14,7 +19,10 @@
 #include "vm/device/virtio_net.h"
 #include "vm/device/virtio_pmem.h"
 #include "vm/device/virtio_vsock.h"
+#include "vm/image/disk_layout.h"
 #include "vm/instance.h"
+
+#define LAYOUT_LIMIT (1u << 20)
 
 struct virtio_device *instance_find(const struct instance *instance, enum virtio_type type,
                                     const char *id)
@@ -41,14 +49,41 @@ static struct rate_limiter_settings limits_of(const struct limiter_settings *set
         {requests->size, requests->one_time_burst, requests->refill_time_ms}};
 }
 
+/* The file that describes which pieces of which files the disk has. */
+static int read_layout(const char *path, struct disk_layout *layout, struct error *err)
+{
+    scope_free char *text = file_read_all(AT_FDCWD, path, LAYOUT_LIMIT, NULL, err);
+    if (!text)
+        return -1;
+    json_t *description = json_loads(text, 0, NULL);
+    int status = disk_layout_parse(layout, description, err);
+    json_decref(description);
+    return status < 0 ? error_wrap(err, "%s", path) : 0;
+}
+
+static struct disk *open_composite(const char *path, const struct disk_settings *settings,
+                                   struct loop *loop, struct error *err)
+{
+    scope_disk_layout struct disk_layout layout = {0};
+    if (read_layout(path, &layout, err) < 0)
+        return NULL;
+    return disk_open_composite(&layout, settings, loop, err);
+}
+
 struct disk *instance_open_disk(struct instance *instance, const struct drive_settings *drive,
                                 const char *path, struct error *err)
 {
     const struct disk_settings settings = {.read_only = drive->is_read_only,
                                            .threads = drive->io_engine == IO_ENGINE_SYNC,
                                            .backing = DISK_BACKING_BENEATH};
-    return (drive->format == DRIVE_QCOW2 ? disk_open_qcow2 : disk_open_raw)(path, &settings,
-                                                                            instance->loop, err);
+    switch (drive->format) {
+    case DRIVE_QCOW2:
+        return disk_open_qcow2(path, &settings, instance->loop, err);
+    case DRIVE_COMPOSITE:
+        return open_composite(path, &settings, instance->loop, err);
+    default:
+        return disk_open_raw(path, &settings, instance->loop, err);
+    }
 }
 
 static int add_drive(struct instance *instance, const struct drive_settings *drive,

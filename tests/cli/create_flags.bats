@@ -288,7 +288,9 @@ refused() {
     both_refuse --security-opt seccomp=profile busybox
     refused --isolation sandbox busybox
     run -1 "$settings" --isolation sandbox busybox
-    [ "$output" = "--isolation 'sandbox': this hull has one level: container" ]
+    [ "$output" = "--isolation 'sandbox': the levels are container and vm" ]
+    run -1 "$settings" --kernel minimal busybox
+    contains "only --isolation vm has one" "$output"
 }
 
 @test "an unknown flag suggests the nearest" {

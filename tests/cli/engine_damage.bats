@@ -215,3 +215,12 @@ nothing_left_but_root() {
     hull system check
     umount "$root"
 }
+
+@test "what the database has lost of a container keeps nobody from removing its image by force" {
+    make_one
+    sqlite3 "$root/hull.db" 'DELETE FROM engine_container'
+    run_hull rmi --force "$(hull images --quiet busybox)"
+    succeeded
+    contains 'Untagged: busybox:latest' "$output"
+    restore
+}

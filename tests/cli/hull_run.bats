@@ -227,3 +227,25 @@ load hull
         equals in "$(echo in | hull exec -i -u "$user" mapped sh -c 'cat /dev/stdin')"
     done
 }
+
+@test "what a virtual machine can't have is refused in a line" {
+    local flags
+    while read -r flags; do
+        # shellcheck disable=SC2086 # words
+        run hull create --isolation vm $flags busybox
+        [ "$status" -ne 0 ]
+        contains "virtual machine" "$output"
+        [ "${#lines[@]}" = 1 ]
+        [ -z "$(hull ps -aq)" ]
+    done <<'END'
+--network host
+--network container:other
+--pid host
+--ipc shareable
+--uts host
+--userns private
+--cgroupns host
+--device /dev/null
+--memory 32m
+END
+}

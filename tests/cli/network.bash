@@ -88,8 +88,9 @@ serve_http() {
         where+=("$1")
         shift
     done
+    # Not an HTTPServer, which asks the name servers for its host's name: nobody answers here.
     in_background "${where[@]}" python3 -c '
-import http.server, socket, sys
+import http.server, socket, socketserver, sys
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         body = self.client_address[0].encode()
@@ -97,8 +98,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
-class Server(http.server.ThreadingHTTPServer):
-    address_family = socket.AF_INET6
+class Server(socketserver.ThreadingTCPServer):
+    address_family, allow_reuse_address, daemon_threads = socket.AF_INET6, True, True
 Server(("::", int(sys.argv[1])), Handler).serve_forever()' "$2"
     wait_until 10 "${where[@]}" curl -s --max-time 1 -o /dev/null "http://127.0.0.1:$2/"
 }

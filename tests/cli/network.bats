@@ -95,8 +95,7 @@ load network
     [[ $output == *"port 0.0.0.0:9000/tcp is published by container 'one'"* ]]
     client attach "$b" -p 9002-9009:90 >attachment
     jq -e '.Ports["90/tcp"][0].HostPort == "9003"' attachment
-    in_background on_host python3 -m http.server 9100
-    wait_until 10 get on_host -- http://127.0.0.1:9100/
+    serve_http on_host -- 9100
     run client attach "$c" -p 9100:80
     [[ $output == *"port 0.0.0.0:9100/tcp is used by a process of the host"* ]]
     # what failed has left nothing
@@ -547,8 +546,12 @@ PYTHON
     find_keeper() { keeper=$(pgrep -u 12345 -g "${started[-1]}" sleep); }
     wait_until 5 find_keeper
     as_user() { nsenter --target "$keeper" --user --mount --net "$@"; }
+    # Copies, laid out as the build tree is, which may lie where other users mayn't look.
+    on_host mkdir -p /mnt/build/tests/helpers /mnt/build/src/network
+    on_host cp "$HULL_BUILD/tests/helpers/network_client" /mnt/build/tests/helpers/
+    on_host cp "$HULL_BUILD/src/network/hull-port" "$HULL_BUILD/src/network/hull-dns" /mnt/build/src/network/
     user_client() {
-        as_user env NETWORK_ROOTLESS=1 "$HULL_BUILD/tests/helpers/network_client" "$directory" "$@"
+        as_user env NETWORK_ROOTLESS=1 /mnt/build/tests/helpers/network_client "$directory" "$@"
     }
     user_client attach "$a" -N one -p 8080:80 -p 127.0.0.1:8081:81 >attachment
     jq -e '.IPAddress == "10.210.0.2" and .Ports["80/tcp"][0].HostPort == "8080"' attachment

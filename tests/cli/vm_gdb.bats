@@ -2,6 +2,11 @@
 # A debugger at a virtual machine: docs/vm-gdb.md.
 load vm
 
+setup() {
+    command -v gdb >/dev/null || skip "no gdb"
+    cd "$BATS_TEST_TMPDIR" || return
+}
+
 teardown() {
     [ -z "${monitor:-}" ] || { kill "$monitor" 2>/dev/null; wait "$monitor"; } || true
 }

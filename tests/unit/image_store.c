@@ -237,6 +237,13 @@ static void two_who_want_the_same_blob_load_it_once(void **state)
     assert_int_equal(status, 0);
     close(go[0]);
     close(go[1]);
+    /* Who looked for it before, and comes after, has it too, and leaves nothing. */
+    assert_int_equal(
+        image_ingest_begin(fixture.store, lease, HELLO, 5, NULL, &ingest, &fixture.err), 1);
+    assert_null(ingest);
+    scope_free char *path =
+        memory_format("%s/ingest/%.40s", fixture.store->directory, digest_hex(HELLO));
+    assert_int_equal(access(path, F_OK), -1);
 }
 
 static int ingest_hello(int go)

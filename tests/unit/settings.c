@@ -119,8 +119,8 @@ static void what_is_wrong_is_named(void **state)
          "HostConfig.IpcMode: 'x' is none of: none host private shareable container:NAME"},
         {", 'HostConfig': {'PidMode': 'container:'}",
          "HostConfig.PidMode: 'container:' is none of: host container:NAME"},
-        {", 'HostConfig': {'Isolation': 'vm'}",
-         "HostConfig.Isolation: 'vm' is none of: default container"},
+        {", 'HostConfig': {'Isolation': 'hyperv'}",
+         "HostConfig.Isolation: 'hyperv' is none of: default container vm"},
         {", 'HostConfig': {'Sysctls': {'vm.swappiness': '1'}}",
          "HostConfig.Sysctls: 'vm.swappiness' isn't a container's own (only net.*, fs.mqueue.*, "
          "kernel.msg*, kernel.shm*, kernel.sem are)"},

@@ -386,22 +386,28 @@ static void a_composite_disk_reads_its_pieces(void **state)
     make_file(DISK_SIZE);
     block_driver_begin(&driver);
     struct error err = {0};
-    static const char bytes[700] = "in memory";
-    const struct disk_piece pieces[] = {
+    static unsigned char bytes[700] = "in memory";
+    struct disk_extent extents[] = {
         {.offset = 0, .length = sizeof bytes, .bytes = bytes},
-        {.offset = 1024, .length = 3000, .path = path, .file_offset = 512},
-        {.offset = 4024, .length = 5000, .path = path, .file_offset = 100000},
+        {.offset = 1024, .length = 3000, .path = path},
+        {.offset = 4024, .length = 5000, .path = path},
         {.offset = 20000, .length = 100, .bytes = bytes},
     };
+    struct disk_layout layout = {65536, extents, 4};
     const struct disk_settings settings = {.threads = threads};
-    assert_null(disk_open_composite(pieces, 4, 20050, &settings, &driver.loop, &err));
-    struct disk_piece far = pieces[2];
-    far.file_offset = DISK_SIZE - 10;
-    assert_null(disk_open_composite(&far, 1, 65536, &settings, &driver.loop, &err));
-    assert_null(disk_open_composite(
-        (struct disk_piece[]){pieces[1], {.offset = 4000, .length = 1, .bytes = bytes}}, 2, 65536,
-        &settings, &driver.loop, &err));
-    struct disk *disk = disk_open_composite(pieces, 4, 65536, &settings, &driver.loop, &err);
+    layout.size = 20050;
+    assert_null(disk_open_composite(&layout, &settings, &driver.loop, &err));
+    layout.size = 65536;
+    extents[2].length = DISK_SIZE + 1;
+    assert_null(disk_open_composite(&layout, &settings, &driver.loop, &err));
+    extents[2].length = 5000;
+    extents[2].offset = 4000;
+    assert_null(disk_open_composite(&layout, &settings, &driver.loop, &err));
+    extents[2].offset = 4024;
+    extents[2].path = (char *)(uintptr_t) "/nonexistent";
+    assert_null(disk_open_composite(&layout, &settings, &driver.loop, &err));
+    extents[2].path = path;
+    struct disk *disk = disk_open_composite(&layout, &settings, &driver.loop, &err);
     assert_non_null(disk);
     block_driver_open(
         &driver,
@@ -410,9 +416,9 @@ static void a_composite_disk_reads_its_pieces(void **state)
     memcpy(wanted, bytes, sizeof bytes);
     memcpy(wanted + 20000, bytes, 100);
     for (unsigned i = 0; i < 3000; i++)
-        wanted[1024 + i] = pattern_at(512 + i);
+        wanted[1024 + i] = pattern_at(i);
     for (unsigned i = 0; i < 5000; i++)
-        wanted[4024 + i] = pattern_at(100000 + i);
+        wanted[4024 + i] = pattern_at(i);
     assert_int_equal(block_do(&driver, BLOCK_IN, 0, 65536), BLOCK_OK);
     assert_memory_equal(block_data(&driver, 0), wanted, 65536);
     for (unsigned sector = 0; sector < 128; sector++) {

@@ -1,4 +1,4 @@
-/* vm/image/disk_layout, disk_composite: a partition table as UEFI wants it, and bytes from where
+/* vm/image/disk_layout: a partition table as UEFI wants it, and bytes from where
  * they are. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #include "vm/image/disk.h"
-#include "vm/image/disk_composite.h"
 
 #define PARTITIONS 300
 
@@ -217,67 +216,6 @@ static void test_bad_descriptions(void **state)
     }
 }
 
-/* Two files and the table, read in pieces of every kind, are what they are side by side. */
-static void test_composite(void **state)
-{
-    char directory[] = "vm-disk-XXXXXX";
-    char paths[2][64];
-    struct disk_partition partitions[2] = {0};
-    struct disk_layout layout;
-    struct disk_composite *composite;
-    struct error err = {0};
-    (void)state;
-    assert_non_null(mkdtemp(directory));
-    for (int i = 0; i < 2; i++) {
-        snprintf(paths[i], sizeof paths[i], "%s/%d", directory, i);
-        partitions[i] =
-            (struct disk_partition){.path = paths[i], .size = 5000 + 4096u * (unsigned)i};
-        FILE *file = fopen(paths[i], "w");
-        for (uint64_t j = 0; j < partitions[i].size; j++)
-            fputc((int)(j * 7 + 13 * (unsigned)i + 1) & 0xff, file);
-        fclose(file);
-    }
-    assert_int_equal(disk_layout_make(&layout, partitions, 2, &err), 0);
-    unsigned char *disk = materialise(&layout);
-    for (size_t i = 0; i < layout.count; i++)
-        if (layout.extents[i].path) {
-            FILE *file = fopen(layout.extents[i].path, "r");
-            assert_int_equal(
-                fread(disk + layout.extents[i].offset, 1, layout.extents[i].length, file),
-                layout.extents[i].length);
-            fclose(file);
-        }
-    assert_int_equal(disk_composite_open(&composite, &layout, &err), 0);
-    assert_int_equal(disk_composite_size(composite), layout.size);
-    unsigned char *read = malloc(layout.size);
-    static const size_t lengths[] = {1, 511, 512, 4096, 7000, 1 << 20};
-    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
-        memset(read, 0xaa, layout.size);
-        for (uint64_t at = 0; at < layout.size; at += lengths[i]) {
-            size_t count = layout.size - at < lengths[i] ? layout.size - at : lengths[i];
-            assert_int_equal(disk_composite_read(composite, at, read + at, count, &err), 0);
-        }
-        assert_memory_equal(read, disk, layout.size);
-    }
-    assert_int_equal(disk_composite_read(composite, layout.size - 1, read, 2, &err), -1);
-    assert_int_equal(disk_composite_find(composite, layout.size, 1).length, 0);
-    assert_int_equal(disk_composite_find(composite, UINT64_MAX, 1).length, 0);
-    disk_composite_close(composite);
-
-    /* A file that was cut is noticed before it is served. */
-    assert_int_equal(truncate(paths[1], 100), 0);
-    assert_int_equal(disk_composite_open(&composite, &layout, &err), -1);
-    assert_non_null(strstr(err.text, "isn't a file of 9096 bytes"));
-    unlink(paths[1]);
-    assert_int_equal(disk_composite_open(&composite, &layout, &err), -1);
-    assert_null(composite);
-    unlink(paths[0]);
-    rmdir(directory);
-    free(read);
-    free(disk);
-    disk_layout_release(&layout);
-}
-
 static void test_writable_sizes(void **state)
 {
     struct error err = {0};
@@ -291,9 +229,9 @@ static void test_writable_sizes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tables),      cmocka_unit_test(test_too_many),
-        cmocka_unit_test(test_description), cmocka_unit_test(test_bad_descriptions),
-        cmocka_unit_test(test_composite),   cmocka_unit_test(test_writable_sizes),
+        cmocka_unit_test(test_tables),         cmocka_unit_test(test_too_many),
+        cmocka_unit_test(test_description),    cmocka_unit_test(test_bad_descriptions),
+        cmocka_unit_test(test_writable_sizes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -218,6 +218,18 @@ static void mapped_files_are_written(void **state)
     unlink(path);
 }
 
+/* A directory that is shared twice, once to be read only: each file goes by its own mount. */
+static void a_file_in_two_mounts_is_two(void **state)
+{
+    (void)state;
+    run("mkdir $S/read $S/write; echo one > $S/read/file; mount --bind $S/read $S/write;"
+        "mount --bind $S/read $S/read; mount -o remount,bind,ro $S/read;"
+        "[ \"$(cat $M/read/file $M/write/file | xargs)\" = 'one one' ];"
+        "! sh -c \"echo two > $M/read/file\" 2>/dev/null; echo three > $M/write/file;"
+        "[ \"$(cat $S/read/file)\" = three ]; umount -l $S/read; umount -l $S/write;"
+        "rm -r $S/read $S/write");
+}
+
 /* Once the second has passed for which the guest may believe what it knows. */
 static void what_the_host_changes_is_seen(void **state)
 {
@@ -235,6 +247,7 @@ int main(void)
         cmocka_unit_test(files_behave_as_files),
         cmocka_unit_test(an_unlinked_file_stays_open),
         cmocka_unit_test(mapped_files_are_written),
+        cmocka_unit_test(a_file_in_two_mounts_is_two),
         cmocka_unit_test(what_the_host_changes_is_seen),
     };
     return cmocka_run_group_tests(tests, mount_session, unmount_session);

@@ -92,6 +92,8 @@ agent_process_attach(struct loop *loop, const struct agent_address *address, con
                      const struct agent_process_progress *progress, int64_t timeout,
                      const struct agent_process_events *events, void *context);
 
+/* How many bytes of input it takes now; when there is none, drained() tells of more. */
+size_t agent_process_room(const struct agent_process *process);
 /* Takes as much of the input as there is room for: how many bytes. */
 size_t agent_process_write(struct agent_process *process, const void *bytes, size_t length);
 void agent_process_close_input(struct agent_process *process);

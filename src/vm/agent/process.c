@@ -228,6 +228,11 @@ struct agent_process *agent_process_attach(struct loop *loop, const struct agent
     return process;
 }
 
+size_t agent_process_room(const struct agent_process *process)
+{
+    return process->has_started ? stream_room(&process->input) : 0;
+}
+
 size_t agent_process_write(struct agent_process *process, const void *bytes, size_t length)
 {
     if (!process->has_started)

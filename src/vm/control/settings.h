@@ -99,7 +99,11 @@ struct cpu_settings {
 
 enum cache_type { CACHE_UNSAFE, CACHE_WRITEBACK }; /* Unsafe: flushes aren't offered */
 enum io_engine { IO_ENGINE_SYNC, IO_ENGINE_ASYNC };
-enum drive_format { DRIVE_RAW, DRIVE_QCOW2 };
+enum drive_format {
+    DRIVE_RAW,
+    DRIVE_QCOW2,
+    DRIVE_COMPOSITE, /* path is a description of vm/image/disk_layout.h; read-only */
+};
 
 struct drive_settings {
     char *id;

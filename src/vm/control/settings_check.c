@@ -132,6 +132,8 @@ static int check_drive(const struct vm_settings *settings, const struct drive_se
         return error_set(err, 0,
                          "Attempt to add block as a root device while the root device "
                          "defined as a pmem device");
+    if (drive->format == DRIVE_COMPOSITE && !drive->is_read_only)
+        return error_set(err, 0, "a composite drive can only be read: set `is_read_only`");
     return settings_check_drive_file(drive->path, drive->is_read_only, err);
 }
 

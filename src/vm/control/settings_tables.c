@@ -51,7 +51,7 @@ const struct settings_object settings_machine = {
 
 static const char *const cache_types[] = {"Unsafe", "Writeback", NULL};
 static const char *const io_engines[] = {"Sync", "Async", NULL};
-static const char *const drive_formats[] = {"Raw", "Qcow2", NULL};
+static const char *const drive_formats[] = {"Raw", "Qcow2", "Composite", NULL};
 
 static const struct settings_field drive_fields[] = {
     {FIELD(drive_settings, "drive_id", STRING, id), .required = true},

@@ -14,8 +14,7 @@
 
 struct extent {
     uint64_t offset, length;
-    int fd; /* -1: bytes */
-    uint64_t file_offset;
+    int fd; /* of the file, from its beginning; -1: bytes */
     uint8_t *bytes;
 };
 
@@ -94,7 +93,7 @@ static uint64_t start_piece(struct composite *composite, struct transfer *transf
         *piece = (struct piece){.transfer = transfer,
                                 .io = {.operation = DISK_IO_READ,
                                        .fd = extent->fd,
-                                       .offset = extent->file_offset + inner,
+                                       .offset = inner,
                                        .size = size,
                                        .parts = *slices,
                                        .part_count = count,
@@ -160,62 +159,61 @@ static const struct disk_operations operations = {.name = "composite",
                                                   .drain = composite_drain,
                                                   .close = composite_close};
 
-static int open_extent(struct extent *extent, const struct disk_piece *piece, struct error *err)
+static int open_extent(struct extent *extent, const struct disk_extent *described,
+                       struct error *err)
 {
     struct stat status;
-    *extent = (struct extent){.offset = piece->offset,
-                              .length = piece->length,
-                              .file_offset = piece->file_offset,
-                              .fd = -1};
-    if (!piece->path) {
-        extent->bytes = memory_allocate(piece->length ? piece->length : 1, 1);
-        memcpy(extent->bytes, piece->bytes, piece->length);
+    *extent = (struct extent){.offset = described->offset, .length = described->length, .fd = -1};
+    if (!described->path) {
+        extent->bytes = memory_allocate(described->length, 1);
+        memcpy(extent->bytes, described->bytes, described->length);
         return 0;
     }
-    scope_close int fd = open(piece->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    scope_close int fd = open(described->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0 || fstat(fd, &status) < 0)
-        return error_set(err, errno, "can't open %s", piece->path);
-    if (!S_ISREG(status.st_mode) || piece->file_offset > (uint64_t)status.st_size ||
-        (uint64_t)status.st_size - piece->file_offset < piece->length)
-        return error_set(err, 0, "%s isn't a file of %llu bytes", piece->path,
-                         (unsigned long long)(piece->file_offset + piece->length));
+        return error_set(err, errno, "can't open %s", described->path);
+    if (!S_ISREG(status.st_mode) || (uint64_t)status.st_size < described->length)
+        return error_set(err, 0, "%s isn't a file of %llu bytes", described->path,
+                         (unsigned long long)described->length);
     extent->fd = scope_take_fd(&fd);
     return 0;
 }
 
-struct disk *disk_open_composite(const struct disk_piece *pieces, size_t count, uint64_t size,
+static int open_extents(struct composite *composite, const struct disk_layout *layout,
+                        struct error *err)
+{
+    uint64_t end = 0;
+    for (size_t i = 0; i < layout->count; i++) {
+        const struct disk_extent *described = &layout->extents[i];
+        if (described->length == 0 || described->offset < end || described->offset > layout->size ||
+            described->length > layout->size - described->offset)
+            return error_set(
+                err, 0, "extent %zu of a disk is empty, overlaps another, or lies beyond its end",
+                i);
+        if (open_extent(&composite->extents[composite->count], described, err) < 0)
+            return -1;
+        end = described->offset + described->length;
+        composite->count++;
+    }
+    return 0;
+}
+
+struct disk *disk_open_composite(const struct disk_layout *layout,
                                  const struct disk_settings *settings, struct loop *loop,
                                  struct error *err)
 {
     struct composite *composite = memory_allocate(1, sizeof *composite);
     composite->disk = (struct disk){.operations = &operations,
-                                    .size = size - size % SECTOR,
+                                    .size = layout->size - layout->size % SECTOR,
                                     .read_only = true,
                                     .block_size = 4096,
                                     .discard_size = 4096};
-    composite->extents = memory_allocate(count + 1, sizeof *composite->extents);
-    uint64_t end = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (pieces[i].offset < end || pieces[i].offset > size ||
-            pieces[i].length > size - pieces[i].offset) {
-            error_set(err, 0, "piece %zu of a disk overlaps another, or lies beyond its end", i);
-            composite_close(&composite->disk);
-            return NULL;
-        }
-        end = pieces[i].offset + pieces[i].length;
-        if (pieces[i].length == 0)
-            continue;
-        if (open_extent(&composite->extents[composite->count], &pieces[i], err) < 0) {
-            composite_close(&composite->disk);
-            return NULL;
-        }
-        composite->count++;
-    }
-    composite->engine =
-        disk_engine_open(loop, !settings->threads, disk_batch_done, &composite->disk, err);
-    if (!composite->engine) {
-        composite_close(&composite->disk);
-        return NULL;
-    }
-    return &composite->disk;
+    composite->extents = memory_allocate(layout->count + 1, sizeof *composite->extents);
+    if (open_extents(composite, layout, err) == 0)
+        composite->engine =
+            disk_engine_open(loop, !settings->threads, disk_batch_done, &composite->disk, err);
+    if (composite->engine)
+        return &composite->disk;
+    composite_close(&composite->disk);
+    return NULL;
 }

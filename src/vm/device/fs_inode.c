@@ -59,15 +59,25 @@ static uint32_t take_slot(struct fs_session *session)
     return slot;
 }
 
+/* One file in two mounts is two inodes: one of the mounts may be read-only, and what is opened by
+ * an inode goes by its mount. */
+static uint64_t mount_of(int fd)
+{
+    struct statx status;
+    return statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &status) < 0 ? 0 : status.stx_mnt_id;
+}
+
 int fs_inode_add(struct fs_session *session, int fd, struct fs_inode **inode, struct stat *status)
 {
     scope_close int mine = fd;
     if (fstatat(fd, "", status, AT_EMPTY_PATH) < 0)
         return -errno;
+    uint64_t mount = mount_of(fd);
     uint32_t *bucket = &session->buckets[bucket_of(status->st_dev, status->st_ino)];
     for (uint32_t slot = *bucket; slot; slot = session->inodes[slot].next) {
         struct fs_inode *known = &session->inodes[slot];
-        if (known->number == status->st_ino && known->device == status->st_dev) {
+        if (known->number == status->st_ino && known->device == status->st_dev &&
+            known->mount == mount) {
             known->lookups++;
             *inode = known;
             return 0;
@@ -83,6 +93,7 @@ int fs_inode_add(struct fs_session *session, int fd, struct fs_inode **inode, st
                                 .type = status->st_mode & S_IFMT,
                                 .device = status->st_dev,
                                 .number = status->st_ino,
+                                .mount = mount,
                                 .lookups = 1,
                                 .next = *bucket};
     *bucket = slot;
@@ -199,6 +210,7 @@ static void add_root(struct fs_session *session)
                                                    .type = S_IFDIR,
                                                    .device = status.st_dev,
                                                    .number = status.st_ino,
+                                                   .mount = mount_of(session->root),
                                                    .lookups = 1};
     *bucket = ROOT_SLOT;
     session->inode_end = ROOT_SLOT + 1;

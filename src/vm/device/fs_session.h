@@ -28,6 +28,7 @@ struct fs_inode {
     mode_t type; /* S_IFMT bits */
     dev_t device;
     ino_t number;
+    uint64_t mount;   /* the id of the mount that it was found in */
     uint64_t lookups; /* how often the guest got it in an answer, less what it forgot */
     uint32_t next;    /* slot in the same bucket, or of the next free one; 0: none */
 };
