@@ -102,7 +102,7 @@ static const uint32_t vcpu_requests[] = {
     KVM_RUN, KVM_GET_REGS, KVM_SET_REGS, KVM_GET_SREGS, KVM_SET_SREGS, KVM_SET_GUEST_DEBUG,
     KVM_TRANSLATE, KVM_GET_DEBUGREGS, KVM_SET_DEBUGREGS,
     /* the board's interrupt controllers */
-    KVM_INTERRUPT, KVM_NMI, KVM_SET_VCPU_EVENTS, KVM_GET_MSRS, KVM_GET_TSC_KHZ};
+    KVM_INTERRUPT, KVM_NMI, KVM_SET_VCPU_EVENTS, KVM_GET_MSRS, KVM_SET_MSRS, KVM_GET_TSC_KHZ};
 static const uint32_t slack[] = {PR_SET_TIMERSLACK};
 static const struct confine_rule vcpu[] = {ONE_OF(ioctl, 1, vcpu_requests), ONE_OF(prctl, 0, slack),
                                            ANY(timer_create), ANY(timer_settime)};

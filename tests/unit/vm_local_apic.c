@@ -147,8 +147,6 @@ static void accesses_of_odd_sizes_and_places(void **state)
     local_apic_write(&apic, LOGICAL_ID, 1, 0);
     local_apic_write(&apic, LOGICAL_ID + 4, 4, 0);
     assert_int_equal(read(LOGICAL_ID), 0x12000000);
-    write(ID, 0x55000000); /* the board's tables say what it is */
-    assert_int_equal(read(ID), 1u << 24);
 }
 
 static void an_unknown_register_is_an_error(void **state)
@@ -262,6 +260,24 @@ static void destinations_of_an_xapic(void **state)
     assert_true(is_addressed(0xff, true, false));
     assert_true(local_apic_write_msr(&apic, MSR_BASE, LAYOUT_LOCAL_APIC));
     assert_false(is_addressed(0xff, false, false));
+}
+
+static void an_xapic_can_have_another_id(void **state)
+{
+    (void)state;
+    write(ID, 0x55ffffff);
+    assert_int_equal(read(ID), 0x55000000);
+    assert_true(is_addressed(0x55, false, false));
+    assert_false(is_addressed(1, false, false));
+    local_apic_reset(&apic);
+    assert_int_equal(read(ID), 0x55000000);
+    uint64_t value;
+    enable_x2(); /* whose id is the processor's own */
+    assert_true(local_apic_read_msr(&apic, MSR(ID), &value) && value == 1);
+    assert_true(is_addressed(1, false, true));
+    assert_true(local_apic_write_msr(&apic, MSR_BASE, LAYOUT_LOCAL_APIC));
+    assert_true(local_apic_write_msr(&apic, MSR_BASE, LAYOUT_LOCAL_APIC | 0x800));
+    assert_int_equal(read(ID), 1u << 24);
 }
 
 static void destinations_of_an_x2apic(void **state)
@@ -553,6 +569,7 @@ int main(void)
         TEST(the_end_of_a_level_is_told),
         TEST(vectors_below_16_are_errors),
         TEST(destinations_of_an_xapic),
+        TEST(an_xapic_can_have_another_id),
         TEST(destinations_of_an_x2apic),
         TEST(commands_become_messages),
         TEST(modes_change_only_in_order),

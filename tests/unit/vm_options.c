@@ -48,7 +48,7 @@ static void test_defaults(void **state)
     assert_string_equal(options.id, "anonymous-instance");
     assert_int_equal(options.body_limit, 51200);
     assert_int_equal(options.metadata_limit, 51200);
-    assert_true(options.seccomp && !options.pci && !options.boot_timer);
+    assert_true(options.seccomp && !options.pci && !options.boot_timer && !options.user_interrupts);
     assert_true(options.engine == VM_ENGINE_AUTO && !options.logger.given);
     assert_null(options.jail.directory);
     assert_null(options.config_file);
@@ -60,6 +60,7 @@ static void test_all_flags(void **state)
     struct vm_options options;
     struct error err;
     char text[] = "--api-sock /s --config-file=c --metadata m --id a-1 --engine kvm --enable-pci "
+                  "--irqchip user "
                   "--gdb g";
     char more[] = "--level warn --log-path l --show-level --module vm/device/ "
                   "--http-api-max-payload-size 100 --boot-timer --no-seccomp --metrics-path mm";
@@ -72,7 +73,7 @@ static void test_all_flags(void **state)
     assert_string_equal(options.metadata_file, "m");
     assert_string_equal(options.id, "a-1");
     assert_string_equal(options.gdb_socket, "g");
-    assert_true(options.engine == VM_ENGINE_KVM && options.pci);
+    assert_true(options.engine == VM_ENGINE_KVM && options.pci && options.user_interrupts);
     vm_options_release(&options);
     assert_int_equal(read_words(&options, more, &err), 0);
     assert_true(options.logger.given && options.logger.level_given &&

@@ -41,7 +41,7 @@ static unsigned work_out_events(const struct controllers *controllers, unsigned 
     unsigned events = of->has_init ? EVENT_INIT : 0;
     if (of->is_stopped)
         return events | (of->has_startup && !of->has_init ? EVENT_STARTUP : 0);
-    return events | (of->has_nmi ? EVENT_NMI : 0) |
+    return events | (of->nmis > 0 ? EVENT_NMI : 0) |
            (has_interrupt(controllers, vcpu) ? EVENT_INTERRUPT : 0);
 }
 
@@ -87,7 +87,7 @@ static bool give(struct controllers *controllers, unsigned number,
     case DELIVERY_LOWEST:
         return local_apic_accept(&vcpu->apic, message->vector, message->is_level);
     case DELIVERY_NMI:
-        vcpu->has_nmi = true;
+        vcpu->nmis += vcpu->nmis < 2;
         return true;
     case DELIVERY_INIT:
         vcpu->has_init = true;

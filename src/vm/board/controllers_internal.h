@@ -16,7 +16,9 @@ struct controllers_vcpu {
     struct controllers *controllers;
     struct local_apic apic;
     unsigned pending; /* events; written with the lock, read also without */
-    bool has_nmi, has_init, has_startup, is_stopped;
+    /* Two at most: a real processor would have taken the first, and let the second wait. */
+    uint8_t nmis;
+    bool has_init, has_startup, is_stopped;
     uint8_t startup_vector;
     bool sleeps, is_interrupted; /* controllers_wait() */
     pthread_cond_t changed;      /* while it sleeps */

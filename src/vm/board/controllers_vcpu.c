@@ -75,6 +75,10 @@ int controllers_begin_thread(struct controllers *controllers, unsigned vcpu,
                              .sigev_signo = thread->signal,
                              .sigev_value = {.sival_ptr = thread->value}};
     event._sigev_un._tid = gettid();
+    if (of->has_alarm) /* of a thread that was the vcpu's before */
+        timer_delete(of->alarm);
+    of->has_alarm = false;
+    of->armed = 0;
     if (timer_create(CLOCK_MONOTONIC, &event, &of->alarm) < 0)
         return error_set(err, errno, "can't make a timer for vcpu %u", vcpu);
     of->has_alarm = true;
@@ -170,8 +174,8 @@ bool controllers_take_nmi(struct controllers *controllers, unsigned vcpu)
 {
     struct controllers_vcpu *of = &controllers->vcpus[vcpu];
     controllers_acquire(controllers);
-    bool had = of->has_nmi && !of->is_stopped;
-    of->has_nmi = of->has_nmi && !had;
+    bool had = of->nmis > 0 && !of->is_stopped;
+    of->nmis -= had;
     controllers_touch(controllers, vcpu);
     controllers_release(controllers);
     return had;
@@ -181,7 +185,8 @@ bool controllers_take_init(struct controllers *controllers, unsigned vcpu)
 {
     struct controllers_vcpu *of = &controllers->vcpus[vcpu];
     controllers_acquire(controllers);
-    of->has_init = of->has_nmi = false;
+    of->has_init = false;
+    of->nmis = 0;
     of->is_stopped = vcpu > 0;
     local_apic_reset(&of->apic);
     controllers_touch(controllers, vcpu);

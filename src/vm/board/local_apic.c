@@ -54,6 +54,7 @@ void local_apic_reset(struct local_apic *apic)
 void local_apic_initialize(struct local_apic *apic)
 {
     apic->base = LAYOUT_LOCAL_APIC | APIC_BASE_ENABLE | (apic->id == 0 ? APIC_BASE_BOOT : 0);
+    apic->short_id = (uint8_t)apic->id;
     apic->line_levels[0] = apic->line_levels[1] = false;
     local_apic_reset(apic);
     if (apic->id == 0) /* the "virtual wire" of the MultiProcessor Specification, 3.6.2.2 */
@@ -69,8 +70,10 @@ bool local_apic_set_base(struct local_apic *apic, uint64_t base)
         (from == mode && to == APIC_BASE_ENABLE))
         return false;
     apic->base = (base & ~APIC_BASE_BOOT) | (apic->base & APIC_BASE_BOOT);
-    if (from && !to)
+    if (from && !to) {
         local_apic_reset(apic);
+        apic->short_id = (uint8_t)apic->id;
+    }
     return true;
 }
 
@@ -102,8 +105,9 @@ bool local_apic_is_addressed(const struct local_apic *apic, const struct interru
         return false;
     if (message->destination == everyone)
         return true;
-    return message->is_logical ? is_in_logical_set(apic, message->destination)
-                               : message->destination == apic->id;
+    return message->is_logical
+               ? is_in_logical_set(apic, message->destination)
+               : message->destination == (local_apic_is_x2(apic) ? apic->id : apic->short_id);
 }
 
 /* ---- Requests: 11.8 ---- */

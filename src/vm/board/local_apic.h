@@ -41,7 +41,8 @@ enum local_apic_entry {
 
 struct local_apic {
     const struct local_apic_operations *operations;
-    uint32_t id;
+    uint32_t id;      /* the processor's number, and the x2APIC's id */
+    uint8_t short_id; /* an xAPIC's, which its processor can change */
     uint64_t base;
     uint64_t tsc_frequency; /* Hz */
     uint8_t task_priority;
@@ -63,7 +64,7 @@ struct local_apic {
 /* As it is after power-on; of the first processor, with LINT0 open for the PIC, as firmware leaves
  * it. operations, id and tsc_frequency are given. */
 void local_apic_initialize(struct local_apic *apic);
-/* What an INIT does: base and id stay. */
+/* What an INIT does: base and ids stay. */
 void local_apic_reset(struct local_apic *apic);
 
 /* The page of registers, of which an access covers size bytes from offset on. */

@@ -64,7 +64,7 @@ static bool read_register(const struct local_apic *apic, uint32_t number, uint32
     }
     switch (number) {
     case REGISTER_ID:
-        *value = is_x2 ? apic->id : apic->id << 24;
+        *value = is_x2 ? apic->id : (uint32_t)apic->short_id << 24;
         return true;
     case REGISTER_VERSION:
         *value = VERSION;
@@ -178,6 +178,9 @@ static bool write_register(struct local_apic *apic, uint32_t number, uint32_t va
         return true;
     }
     switch (number) {
+    case REGISTER_ID:
+        apic->short_id = (uint8_t)(value >> 24);
+        return true;
     case REGISTER_TASK_PRIORITY:
         apic->task_priority = (uint8_t)value;
         return true;
@@ -209,8 +212,6 @@ static bool write_register(struct local_apic *apic, uint32_t number, uint32_t va
         return true;
     case REGISTER_DIVIDE:
         local_apic_timer_set_divide(apic, value);
-        return true;
-    case REGISTER_ID: /* the processor's number is what the tables of the board say */
         return true;
     default:
         return false;

@@ -58,13 +58,15 @@ static uint16_t to_decimal(uint64_t value)
 static uint16_t current(const struct pit_channel *channel, uint64_t now)
 {
     uint64_t ticks = elapsed(channel, now), left, round = channel->is_decimal ? 10000 : 0x10000;
+    if (!channel->is_counting)
+        return 0;
     if (channel->mode == 3) /* by two, twice in each period */
         left = channel->count - ticks * 2 % channel->count;
     else if (is_periodic(channel))
         left = channel->count - ticks % channel->count;
     else
         left = (channel->count + round - ticks % round) % round; /* goes on below zero */
-    left = channel->is_counting ? left % round : 0;
+    left %= round;
     return channel->is_decimal ? to_decimal(left) : (uint16_t)left;
 }
 

@@ -26,7 +26,6 @@ struct kvm_vcpu {
     /* With the board's interrupt controllers: */
     bool has_begun, is_halted;
     uint32_t signature;     /* CPUID's leaf 1, EAX */
-    uint64_t apic_base;     /* as KVM last said */
     uint32_t debug_control; /* what KVM was last told to do for a debugger, with debug_registers */
     uint64_t debug_registers[8];
 };
@@ -66,6 +65,8 @@ enum kvm_entry { KVM_ENTRY_NOW, KVM_ENTRY_LATER, KVM_ENTRY_REFUSED };
 int kvm_open_interrupts(struct kvm_engine *kvm, unsigned vcpus, struct error *err);
 void kvm_limit_cpuid(struct cpuid *cpuid);
 enum kvm_entry kvm_prepare_entry(struct kvm_vcpu *kvm, enum vcpu_exit *reason, struct error *err);
+/* Around each KVM_RUN. */
+void kvm_note_entry(struct kvm_vcpu *kvm);
 void kvm_note_exit(struct kvm_vcpu *kvm);
 /* KVM_EXIT_MMIO, if it is the local APIC's; KVM_EXIT_X86_RDMSR and KVM_EXIT_X86_WRMSR. */
 bool kvm_serve_apic(struct kvm_vcpu *kvm);

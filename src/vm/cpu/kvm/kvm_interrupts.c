@@ -1,8 +1,8 @@
 /* KVM without interrupt controllers: the board's own (board/controllers.h) say what a processor is
  * to do before it is entered. Some of what a guest does with its local APIC KVM leaves to us: the
  * page of registers, as any memory that isn't there; an x2APIC's registers, which are none to KVM;
- * the TSC deadline, by a filter. What it does by itself we learn at each exit: CR8, and
- * IA32_APIC_BASE. */
+ * the TSC deadline and writes of IA32_APIC_BASE, by a filter. What it does by itself, with CR8, we
+ * learn at each exit. */
 #include <asm/kvm_para.h>
 #include <string.h>
 
@@ -46,11 +46,14 @@ int kvm_open_interrupts(struct kvm_engine *kvm, unsigned vcpus, struct error *er
                                             KVM_MSR_EXIT_REASON_UNKNOWN |
                                             KVM_MSR_EXIT_REASON_FILTER}};
     uint8_t denied[1] = {0};
-    struct kvm_msr_filter filter = {.flags = KVM_MSR_FILTER_DEFAULT_ALLOW,
-                                    .ranges = {{.flags = KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE,
-                                                .nmsrs = 1,
-                                                .base = MSR_TSC_DEADLINE,
-                                                .bitmap = denied}}};
+    struct kvm_msr_filter filter = {
+        .flags = KVM_MSR_FILTER_DEFAULT_ALLOW,
+        .ranges = {
+            {.flags = KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE,
+             .nmsrs = 1,
+             .base = MSR_TSC_DEADLINE,
+             .bitmap = denied},
+            {.flags = KVM_MSR_FILTER_WRITE, .nmsrs = 1, .base = MSR_APIC_BASE, .bitmap = denied}}};
     if (kvm_call(kvm->machine, KVM_ENABLE_CAP, &exits,
                  "to leave model-specific registers to the monitor (Linux 5.10 does)", err) < 0 ||
         kvm_call(kvm->machine, KVM_X86_SET_MSR_FILTER, &filter, "a filter of registers", err) < 0)
@@ -131,12 +134,16 @@ static enum kvm_entry start(struct kvm_vcpu *kvm, enum vcpu_exit *reason, struct
     return kvm_set_registers(&kvm->vcpu, &registers, err) < 0 ? KVM_ENTRY_REFUSED : KVM_ENTRY_LATER;
 }
 
-/* An interrupt, if the processor takes one now; else KVM is to come back as soon as it does. */
+/* An interrupt, if the processor takes one now; else KVM is to come back as soon as it does. A
+ * debugger's step is to end behind the instruction, not in a handler. */
 static int inject(struct kvm_vcpu *kvm, struct error *err)
 {
     struct controllers *controllers = of(kvm)->engine.controllers;
     struct kvm_run *run = kvm->run;
     unsigned index = kvm->vcpu.index;
+    run->request_interrupt_window = 0;
+    if (kvm->debug_control & KVM_GUESTDBG_SINGLESTEP)
+        return 0;
     if ((controllers_pending(controllers, index) & EVENT_INTERRUPT) &&
         run->ready_for_interrupt_injection && run->if_flag) {
         int vector = controllers_acknowledge(controllers, index);
@@ -144,7 +151,6 @@ static int inject(struct kvm_vcpu *kvm, struct error *err)
         if (vector >= 0 && kvm_call(kvm->fd, KVM_INTERRUPT, &interrupt, "an interrupt", err) < 0)
             return -1;
         run->ready_for_interrupt_injection = 0;
-        kvm->is_halted = false;
     }
     run->request_interrupt_window =
         (controllers_pending(controllers, index) & EVENT_INTERRUPT) != 0;
@@ -179,11 +185,16 @@ enum kvm_entry kvm_prepare_entry(struct kvm_vcpu *kvm, enum vcpu_exit *reason, s
     }
     if (inject(kvm, err) < 0)
         return KVM_ENTRY_REFUSED;
-    kvm->run->cr8 = controllers_get_cr8(controllers, index);
+    kvm->is_halted = false;
     return KVM_ENTRY_NOW;
 }
 
-/* ---- After it was left ---- */
+/* ---- What KVM and the controllers know of each other ---- */
+
+void kvm_note_entry(struct kvm_vcpu *kvm)
+{
+    kvm->run->cr8 = controllers_get_cr8(of(kvm)->engine.controllers, kvm->vcpu.index);
+}
 
 void kvm_note_exit(struct kvm_vcpu *kvm)
 {
@@ -192,9 +203,6 @@ void kvm_note_exit(struct kvm_vcpu *kvm)
     unsigned index = kvm->vcpu.index;
     if (run->cr8 != controllers_get_cr8(controllers, index))
         controllers_set_cr8(controllers, index, (uint8_t)run->cr8);
-    if (run->apic_base != kvm->apic_base)
-        controllers_write_msr(controllers, index, MSR_APIC_BASE, run->apic_base);
-    kvm->apic_base = run->apic_base;
 }
 
 bool kvm_serve_apic(struct kvm_vcpu *kvm)
@@ -216,19 +224,39 @@ bool kvm_serve_apic(struct kvm_vcpu *kvm)
     return true;
 }
 
+/* IA32_APIC_BASE is KVM's as well: CPUID says whether there is an APIC, and KVM knows how long an
+ * address is. */
+static bool write_base(struct kvm_vcpu *kvm, const struct vcpu_msr *msr)
+{
+    struct controllers *controllers = of(kvm)->engine.controllers;
+    struct vcpu_msr before = {.index = MSR_APIC_BASE};
+    if (kvm_get_msr(&kvm->vcpu, &before, NULL) < 0 || kvm_set_msr(&kvm->vcpu, msr, NULL) < 0)
+        return false;
+    if (controllers_write_msr(controllers, kvm->vcpu.index, msr->index, msr->value))
+        return true;
+    kvm_set_msr(&kvm->vcpu, &before, NULL);
+    return false;
+}
+
+static bool write_msr(struct kvm_vcpu *kvm, const struct vcpu_msr *msr)
+{
+    return msr->index == MSR_APIC_BASE
+               ? write_base(kvm, msr)
+               : controllers_write_msr(of(kvm)->engine.controllers, kvm->vcpu.index, msr->index,
+                                       msr->value);
+}
+
 /* Of what KVM doesn't know we know the APIC's; the rest is #GP, as KVM would have it. */
 void kvm_serve_msr(struct kvm_vcpu *kvm)
 {
-    struct controllers *controllers = of(kvm)->engine.controllers;
     struct kvm_run *run = kvm->run;
-    uint64_t value = 0;
-    bool is_valid = controllers_is_msr(run->msr.index);
+    struct vcpu_msr msr = {.index = run->msr.index, .value = run->msr.data};
+    bool is_valid = controllers_is_msr(msr.index);
     if (is_valid && run->exit_reason == KVM_EXIT_X86_WRMSR)
-        is_valid =
-            controllers_write_msr(controllers, kvm->vcpu.index, run->msr.index, run->msr.data);
+        is_valid = write_msr(kvm, &msr);
     else if (is_valid)
-        is_valid = controllers_read_msr(controllers, kvm->vcpu.index, run->msr.index, &value);
-    if (run->exit_reason == KVM_EXIT_X86_RDMSR)
-        run->msr.data = value;
+        is_valid = controllers_read_msr(of(kvm)->engine.controllers, kvm->vcpu.index, msr.index,
+                                        &msr.value);
+    run->msr.data = msr.value;
     run->msr.error = !is_valid;
 }

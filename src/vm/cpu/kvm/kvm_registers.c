@@ -124,7 +124,8 @@ int kvm_set_registers(struct vcpu *vcpu, const struct vcpu_registers *registers,
     special.cr4 = from->cr4;
     special.cr8 = from->cr8;
     special.efer = from->efer;
-    special.apic_base = from->apic_base;
+    if (!vcpu->engine->controllers) /* which have their own way to change it */
+        special.apic_base = from->apic_base;
     if (kvm_call(fd_of(vcpu), KVM_SET_SREGS, &special, "special registers", err) < 0 ||
         kvm_call(fd_of(vcpu), KVM_SET_REGS, &general, "registers", err) < 0)
         return -1;

@@ -190,6 +190,8 @@ enum vcpu_exit kvm_run_once(struct vcpu *vcpu, struct error *err)
 {
     struct kvm_vcpu *kvm = of(vcpu);
     do {
+        if (vcpu->engine->controllers)
+            kvm_note_entry(kvm);
         int code = ioctl(kvm->fd, KVM_RUN, NULL) < 0 ? errno : 0;
         if (vcpu->engine->controllers)
             kvm_note_exit(kvm);
