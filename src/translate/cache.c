@@ -252,7 +252,6 @@ void cache_link(struct cache *cache, uint32_t index, struct block *target)
         return;
     }
     set_edge(cache, site, target->entry);
-    cache->counters.links++;
 }
 
 /* The list of the target keeps it: that it goes is as good as linked is, but for speed. */
@@ -269,7 +268,6 @@ void cache_invalidate(struct cache *cache, struct block *block)
 {
     uint64_t host = cache_address(cache, block->host);
     block->is_dead = true;
-    cache->counters.invalidations++;
     for (uint32_t i = block->incoming; i != INDEX_NONE; i = cache->sites[i].next_incoming) {
         set_edge(cache, &cache->sites[i], cache->sites[i].second);
         cache->sites[i].is_linked = false;

@@ -88,7 +88,7 @@ struct cache {
     struct guest_state *states[CACHE_STATES_MAX];
     unsigned state_count;
     struct {
-        uint64_t blocks, flushes, links, invalidations;
+        uint64_t blocks, flushes;
     } counters;
 };
 

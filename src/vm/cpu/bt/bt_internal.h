@@ -185,7 +185,6 @@ struct bt_vcpu {
     void *signal_stack;
     uint8_t *vectors; /* an XSAVE area */
     struct bt_used filled[VIEW_COUNT], jumps[VIEW_COUNT], global_jumps;
-    uint64_t exits[8]; /* by site kind */
 };
 
 static inline struct bt_vcpu *bt_vcpu_of(struct vcpu *vcpu)

@@ -76,14 +76,10 @@ static bool needs_next_page(const struct translate_request *request)
 }
 
 /* The guest's memory may have been changed by a device since. */
-static bool is_current(struct bt_vcpu *vcpu, struct block *block,
-                       const struct translate_request *request)
+static bool is_current(const struct block *block, const struct translate_request *request)
 {
-    if (block->physical_next == request->physical_next &&
-        block->check == cache_check_code(request->code, block->guest_size))
-        return true;
-    (void)vcpu;
-    return false;
+    return block->physical_next == request->physical_next &&
+           block->check == cache_check_code(request->code, block->guest_size);
 }
 
 static void protect(struct bt_vcpu *vcpu, const struct translate_request *request)
@@ -106,7 +102,7 @@ static struct block *find_block(struct bt_vcpu *vcpu, bool *is_global)
         return NULL;
     if (!request.is_private) {
         struct block *block = cache_find(cache, request.rip, request.physical, request.mode);
-        if (block && is_current(vcpu, block, &request))
+        if (block && is_current(block, &request))
             return block;
         if (block)
             cache_invalidate_page(cache, request.physical);
@@ -260,7 +256,6 @@ static bool serve(struct bt_vcpu *vcpu)
 {
     const struct site *site = &vcpu->engine->cache.sites[vcpu->state->site];
     vcpu->state->jump_target = 0;
-    vcpu->exits[site->kind]++;
     switch (site->kind) {
     case SITE_LOOKUP:
         vcpu->is_lost = true;
