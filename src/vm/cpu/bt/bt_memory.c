@@ -62,6 +62,18 @@ bool bt_port(struct bt_vcpu *vcpu, bool is_write, uint16_t port, unsigned size, 
 bool bt_span(struct bt_vcpu *vcpu, uint64_t linear, unsigned access, uint8_t **host, uint64_t *size)
 {
     uint64_t physical, room = GUEST_PAGE_MASK + 1 - (linear & GUEST_PAGE_MASK);
+    bool is_kernel = vcpu->level != 3;
+    if (is_kernel || !(access & BT_SYSTEM)) { /* what translated code may do, too */
+        unsigned index = linear >> GUEST_PAGE_BITS & (TLB_ENTRIES - 1);
+        const struct tlb_entry *entry =
+            &vcpu->state->tlb[is_kernel ? VIEW_KERNEL : VIEW_USER][index];
+        if ((access & BT_WRITE ? entry->write : entry->read) ==
+            linear - (linear & GUEST_PAGE_MASK)) {
+            *size = *size < room ? *size : room;
+            *host = (uint8_t *)(uintptr_t)entry->host + (linear & GUEST_PAGE_MASK);
+            return true;
+        }
+    }
     if (!bt_walk(vcpu, linear, access, &physical))
         return false;
     *size = *size < room ? *size : room;

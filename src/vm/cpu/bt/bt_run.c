@@ -82,10 +82,13 @@ static bool is_current(const struct block *block, const struct translate_request
            block->check == cache_check_code(request->code, block->guest_size);
 }
 
+/* No TLB lets a page with translations be written: only its first one changes that. */
 static void protect(struct bt_vcpu *vcpu, const struct translate_request *request)
 {
-    bt_protect_code(vcpu->engine, request->physical);
-    if (request->physical_next != PHYSICAL_NONE)
+    const struct cache *cache = &vcpu->engine->cache;
+    if (!cache_has_page(cache, request->physical))
+        bt_protect_code(vcpu->engine, request->physical);
+    if (request->physical_next != PHYSICAL_NONE && !cache_has_page(cache, request->physical_next))
         bt_protect_code(vcpu->engine, request->physical_next);
 }
 
@@ -108,9 +111,9 @@ static struct block *find_block(struct bt_vcpu *vcpu, bool *is_global)
             cache_invalidate_page(cache, request.physical);
     }
     bt_park_vectors(vcpu);
-    struct block *block = translate_block(cache, &request);
     if (!request.is_private)
         protect(vcpu, &request);
+    struct block *block = translate_block(cache, &request);
     vcpu->single = false;
     if (!block) /* no instruction is that long */
         bt_raise_error(vcpu, EXCEPTION_GP, 0);
