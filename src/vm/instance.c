@@ -198,6 +198,10 @@ static int build(struct instance *instance, const struct vm_settings *settings, 
                      err) < 0)
         return -1;
     instance->is_open = true;
+    const struct token_bucket_settings *serial = &settings->serial.limiter;
+    const struct rate_bucket_settings limit = {serial->size, serial->one_time_burst,
+                                               serial->refill_time_ms};
+    serial_limit(instance->machine.serial, &limit);
     instance->machine.owner = instance;
     instance->machine.boot_event = instance->options->boot_timer ? on_boot_event : NULL;
     if (instance_add_devices(instance, settings, err) < 0 ||

@@ -194,6 +194,7 @@ static int add_pmem(struct instance *instance, const struct pmem_settings *pmem,
     const struct virtio_pmem_settings settings = {
         .path = pmem->path,
         .read_only = pmem->is_read_only,
+        .rate = limits_of(&pmem->limiter),
         .address = machine_reserve(machine, size, VIRTIO_PMEM_ALIGNMENT)};
     struct virtio_device *device =
         virtio_pmem_create(pmem->id, &settings, &machine->memory, instance->loop, err);
@@ -261,5 +262,8 @@ int instance_add_devices(struct instance *instance, const struct vm_settings *se
         return -1;
     if (settings->balloon.given && add_balloon(instance, settings, err) < 0)
         return -1;
-    return settings->entropy.given ? add(instance, virtio_entropy_create("entropy"), err) : 0;
+    const struct rate_limiter_settings rate = limits_of(&settings->entropy.limiter);
+    return settings->entropy.given
+               ? add(instance, virtio_entropy_create("entropy", &rate, instance->loop), err)
+               : 0;
 }

@@ -1,6 +1,7 @@
 /* What devices count, under the names that metrics have for it. */
 #include "vm/control/metrics.h"
 #include "vm/device/virtio_block.h"
+#include "vm/device/virtio_entropy.h"
 #include "vm/device/virtio_net.h"
 #include "vm/device/virtio_vsock.h"
 #include "vm/instance.h"
@@ -66,9 +67,31 @@ static void collect_vsock(struct metrics *metrics, const struct virtio_device *d
     metrics_assign(&to->tx_write_fails, from->write_failures);
 }
 
+static void collect_entropy(struct metrics *metrics, const struct virtio_device *device)
+{
+    const struct virtio_entropy_counters from = virtio_entropy_counters(device);
+    struct metrics_entropy *to = &metrics_of(metrics)->entropy;
+    metrics_assign(&to->entropy_event_count, from.requests);
+    metrics_assign(&to->entropy_bytes, from.bytes);
+    metrics_assign(&to->host_rng_fails, from.failures);
+    metrics_assign(&to->entropy_rate_limiter_throttled, from.throttled);
+    metrics_assign(&to->rate_limiter_event_count, from.rate_events);
+}
+
+static void collect_serial(struct metrics *metrics, const struct serial *serial)
+{
+    const struct serial_counters *from = serial_counters(serial);
+    struct metrics_uart *to = &metrics_of(metrics)->uart;
+    metrics_assign(&to->write_count, from->written);
+    metrics_assign(&to->read_count, from->read);
+    metrics_assign(&to->rate_limiter_dropped_bytes, from->dropped);
+}
+
 void instance_collect(void *context)
 {
     struct instance *instance = context;
+    if (instance->is_open)
+        collect_serial(instance->metrics, instance->machine.serial);
     for (unsigned i = 0; instance->is_open && i < instance->machine.device_count; i++) {
         const struct virtio_device *device = instance->machine.devices[i].device;
         void **counters = &instance->counters[i];
@@ -83,6 +106,9 @@ void instance_collect(void *context)
             break;
         case VIRTIO_VSOCK:
             collect_vsock(instance->metrics, device);
+            break;
+        case VIRTIO_ENTROPY:
+            collect_entropy(instance->metrics, device);
             break;
         default:
             break;

@@ -206,6 +206,25 @@ static void serial_sends_lines(void **state)
     close(pipes[1]);
 }
 
+static void serial_output_is_limited(void **state)
+{
+    int pipes[2];
+    char text[64] = "";
+    (void)state;
+    assert_int_equal(pipe(pipes), 0);
+    struct serial *serial = serial_create(&loop, &lines.interrupts, 4, pipes[1], -1);
+    serial_limit(serial, &(struct rate_bucket_settings){.size = 4, .refill_time = 600000});
+    for (const char *at = "hello\n"; *at; at++)
+        serial_bus_operations.write(serial, 0, 1, (uint8_t)*at);
+    assert_int_equal(serial_counters(serial)->written, 4);
+    assert_int_equal(serial_counters(serial)->dropped, 2);
+    serial_destroy(serial);
+    assert_int_equal(read(pipes[0], text, sizeof text), 4);
+    assert_string_equal(text, "hell");
+    close(pipes[0]);
+    close(pipes[1]);
+}
+
 static void serial_receives(void **state)
 {
     int pipes[2];
@@ -447,6 +466,7 @@ int main(void)
         cmocka_unit_test(ranges_cannot_overlap),
         cmocka_unit_test(tables_are_whole),
         on_board(serial_sends_lines),
+        on_board(serial_output_is_limited),
         on_board(serial_receives),
         on_board(serial_loops_back),
         on_board(the_guest_ends_itself),

@@ -436,6 +436,9 @@ static void it_counts_down_once(void **state)
     time_now += 5000;
     expire();
     assert_int_equal(local_apic_pending(&apic), -1);
+    write(TIMER, 0x20041); /* nor by becoming periodic does it go on */
+    assert_int_equal(read(COUNT), 0);
+    write(TIMER, 0x41);
     write(INITIAL, 1000);
     write(INITIAL, 0); /* stops it */
     assert_true(local_apic_deadline(&apic) == APIC_NO_DEADLINE);

@@ -124,6 +124,34 @@ static void other_requests_fail(void **state)
     assert_int_equal(flush(0), 0);
 }
 
+/* The third flush waits for a token, which won't come soon. */
+static void flushes_are_limited(void **state)
+{
+    struct error err = {0};
+    uint32_t head, written;
+    (void)state;
+    snprintf(path, sizeof path, "/tmp/hull-pmem-XXXXXX");
+    int fd = mkstemp(path);
+    assert_int_equal(ftruncate(fd, FILE_SIZE), 0);
+    close(fd);
+    block_driver_begin(&driver);
+    struct virtio_device *device = virtio_pmem_create(
+        "pmem0",
+        &(struct virtio_pmem_settings){.path = path,
+                                       .address = ADDRESS,
+                                       .rate = {.operations = {.size = 2, .refill_time = 600000}}},
+        &driver.memory, &driver.loop, &err);
+    block_driver_open(&driver, device, 0);
+    assert_int_equal(flush(0), 0);
+    assert_int_equal(flush(0), 0);
+    driver_add(&driver, 0, 0, flush_parts, 2);
+    driver_notify(&driver, 0);
+    driver_turn(&driver, 50);
+    assert_false(driver_take(&driver, 0, &head, &written));
+    assert_int_equal(virtio_pmem_throttled(device), 1);
+    close_device(NULL);
+}
+
 static void many_flushes_are_answered(void **state)
 {
     (void)state;
@@ -192,6 +220,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         writable(the_file_is_memory),
         writable(other_requests_fail),
+        cmocka_unit_test(flushes_are_limited),
         writable(many_flushes_are_answered),
         cmocka_unit_test_setup_teardown(a_read_only_file_cannot_be_written, open_read_only,
                                         close_device),

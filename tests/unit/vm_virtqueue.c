@@ -17,14 +17,14 @@ static struct driver driver;
 static int open_device(void **state)
 {
     (void)state;
-    driver_open(&driver, virtio_entropy_create("rng"), 0);
+    driver_open(&driver, virtio_entropy_create("rng", NULL, &driver.loop), 0);
     return 0;
 }
 
 static int open_with_all_features(void **state)
 {
     (void)state;
-    driver_open(&driver, virtio_entropy_create("rng"), ~0ull);
+    driver_open(&driver, virtio_entropy_create("rng", NULL, &driver.loop), ~0ull);
     return 0;
 }
 
@@ -36,6 +36,30 @@ static int close_device(void **state)
 }
 
 static const struct driver_part good = {DRIVER_BUFFERS, 64, true};
+
+/* The third request waits for a token, which won't come soon. */
+static void random_numbers_are_limited(void **state)
+{
+    const struct rate_limiter_settings rate = {.operations = {.size = 2, .refill_time = 600000}};
+    (void)state;
+    driver_open(&driver, virtio_entropy_create("rng", &rate, &driver.loop), 0);
+    uint32_t head, written;
+    for (uint16_t i = 0; i < 3; i++)
+        driver_add(&driver, 0, i, &good, 1);
+    driver_notify(&driver, 0);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_true(driver_take(&driver, 0, &head, &written));
+        assert_int_equal(written, 64);
+    }
+    assert_false(driver_take(&driver, 0, &head, &written));
+    driver_notify(&driver, 0);
+    assert_false(driver_take(&driver, 0, &head, &written));
+    struct virtio_entropy_counters counters = virtio_entropy_counters(driver.device);
+    assert_int_equal(counters.requests, 2);
+    assert_int_equal(counters.bytes, 128);
+    assert_int_equal(counters.throttled, 1);
+    driver_close(&driver);
+}
 
 static void quiet(enum vm_log_level level, const char *module, const char *text)
 {
@@ -258,6 +282,7 @@ static void features_that_are_not_offered_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(random_numbers_are_limited),
         with_device(requests_are_answered),
         with_device(an_indirect_table_works),
         cmocka_unit_test_setup_teardown(an_event_index_holds_interrupts_back,

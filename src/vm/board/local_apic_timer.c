@@ -94,7 +94,7 @@ void local_apic_timer_configure(struct local_apic *apic, uint32_t entry)
 
 uint32_t local_apic_timer_count(const struct local_apic *apic)
 {
-    if (mode(apic) == MODE_TSC || apic->timer.initial == 0)
+    if (mode(apic) == MODE_TSC || apic->timer.deadline == APIC_NO_DEADLINE)
         return 0;
     uint64_t elapsed = apic->operations->now(apic) - apic->timer.start;
     if (mode(apic) == MODE_PERIODIC)

@@ -4,7 +4,7 @@
 
 #define MILLISECOND 1000000ull
 
-static uint64_t now_ns(void)
+uint64_t rate_now(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -104,8 +104,8 @@ void rate_limiter_open(struct rate_limiter *limiter, struct loop *loop,
 {
     *limiter = (struct rate_limiter){.loop = loop, .timer.expired = on_expired, .go_on = go_on};
     if (settings) {
-        rate_bucket_fill(&limiter->bandwidth, &settings->bandwidth, now_ns());
-        rate_bucket_fill(&limiter->operations, &settings->operations, now_ns());
+        rate_bucket_fill(&limiter->bandwidth, &settings->bandwidth, rate_now());
+        rate_bucket_fill(&limiter->operations, &settings->operations, rate_now());
     }
 }
 
@@ -123,7 +123,7 @@ bool rate_limiter_take(struct rate_limiter *limiter, uint64_t bytes)
         limiter->throttled++;
         return false;
     }
-    uint64_t now = now_ns();
+    uint64_t now = rate_now();
     struct rate_bucket operations = limiter->operations;
     uint64_t wait = rate_bucket_take(&limiter->operations, 1, now);
     if (wait == 0 && (wait = rate_bucket_take(&limiter->bandwidth, bytes, now)) > 0)
@@ -147,9 +147,9 @@ void rate_limiter_update(struct rate_limiter *limiter, const struct rate_bucket_
                          const struct rate_bucket_settings *operations)
 {
     if (bandwidth)
-        rate_bucket_fill(&limiter->bandwidth, bandwidth, now_ns());
+        rate_bucket_fill(&limiter->bandwidth, bandwidth, rate_now());
     if (operations)
-        rate_bucket_fill(&limiter->operations, operations, now_ns());
+        rate_bucket_fill(&limiter->operations, operations, rate_now());
     if (limiter->timer.armed)
         loop_timer_set(limiter->loop, &limiter->timer, 0);
 }

@@ -64,6 +64,7 @@ void rate_limiter_update(struct rate_limiter *limiter, const struct rate_bucket_
 
 /* A bucket by itself, at a time in ns. Returns 0 if the tokens were taken, or else the ns until
  * it's worth another try. */
+uint64_t rate_now(void);
 void rate_bucket_fill(struct rate_bucket *bucket, const struct rate_bucket_settings *settings,
                       uint64_t now);
 uint64_t rate_bucket_take(struct rate_bucket *bucket, uint64_t tokens, uint64_t now);

@@ -52,6 +52,8 @@ struct serial {
     unsigned collected_count;
     struct loop_timer flush;
     struct loop_source source;
+    struct rate_bucket limit;
+    struct serial_counters counters;
 };
 
 static uint8_t identify(const struct serial *serial)
@@ -104,6 +106,11 @@ static void send(struct serial *serial, uint8_t byte)
 {
     if (serial->output < 0)
         return;
+    if (rate_bucket_take(&serial->limit, 1, rate_now()) > 0) {
+        serial->counters.dropped++;
+        return;
+    }
+    serial->counters.written++;
     serial->collected[serial->collected_count++] = (char)byte;
     if (byte == '\n' || serial->collected_count == OUTPUT_SIZE)
         flush(serial);
@@ -148,6 +155,7 @@ static uint8_t take_input(struct serial *serial)
         byte = serial->input[serial->input_start];
         serial->input_start = (serial->input_start + 1) % INPUT_SIZE;
         serial->input_count--;
+        serial->counters.read++;
     }
     watch_input(serial);
     return byte;
@@ -264,6 +272,16 @@ struct serial *serial_create(struct loop *loop, struct interrupts *interrupts, u
                               .source = {.fd = input, .ready = on_input}};
     watch_input(serial);
     return serial;
+}
+
+void serial_limit(struct serial *serial, const struct rate_bucket_settings *limit)
+{
+    rate_bucket_fill(&serial->limit, limit, rate_now());
+}
+
+const struct serial_counters *serial_counters(const struct serial *serial)
+{
+    return &serial->counters;
 }
 
 void serial_destroy(struct serial *serial)

@@ -43,6 +43,7 @@ struct pmem {
     /* The first covered ones are answered by the flush that runs, the others by the next one. */
     struct pmem_request requests[REQUESTS_MAX];
     unsigned count, covered;
+    struct rate_limiter limiter;
     struct virtio_pmem_counters counters;
     struct virtqueue_chain chain;
 };
@@ -99,6 +100,9 @@ static void take_requests(struct pmem *pmem)
         } else if (pmem->read_only) {
             pmem->counters.flush_count++;
             answer(pmem, request, ANSWER_OK);
+        } else if (!rate_limiter_take(&pmem->limiter, pmem->size)) {
+            virtqueue_unpop(queue);
+            break;
         } else {
             pmem->count++;
         }
@@ -115,7 +119,7 @@ static void process(struct pmem *pmem)
         virtqueue_want_notifications(queue, false);
         take_requests(pmem);
     } while (is_working(pmem) && pmem->count < REQUESTS_MAX &&
-             virtqueue_want_notifications(queue, true));
+             !rate_limiter_is_waiting(&pmem->limiter) && virtqueue_want_notifications(queue, true));
     start_flush(pmem);
 }
 
@@ -145,6 +149,14 @@ static void notified(struct virtio_device *device, unsigned index)
     struct pmem *pmem = (struct pmem *)device;
     (void)index;
     pmem->counters.queue_events++;
+    if (!rate_limiter_is_waiting(&pmem->limiter))
+        process(pmem);
+}
+
+static void on_refilled(struct rate_limiter *limiter)
+{
+    struct pmem *pmem = loop_owner(limiter, struct pmem, limiter);
+    pmem->counters.rate_events++;
     process(pmem);
 }
 
@@ -153,12 +165,14 @@ static void reset(struct virtio_device *device)
     struct pmem *pmem = (struct pmem *)device;
     worker_pool_drain(pmem->pool);
     pmem->count = 0;
+    rate_limiter_close(&pmem->limiter);
 }
 
 static void release(struct virtio_device *device)
 {
     struct pmem *pmem = (struct pmem *)device;
     worker_pool_close(pmem->pool);
+    rate_limiter_close(&pmem->limiter);
     if (pmem->host)
         munmap(pmem->host, pmem->size);
     if (pmem->fd >= 0)
@@ -251,6 +265,7 @@ struct virtio_device *virtio_pmem_create(const char *id,
                                           .config = &pmem->config,
                                           .config_size = sizeof pmem->config};
     pmem->job = (struct worker_job){.run = flush, .done = on_flushed};
+    rate_limiter_open(&pmem->limiter, loop, &settings->rate, on_refilled);
     pmem->read_only = settings->read_only;
     pmem->fd = open(settings->path, mode | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (prepare(pmem, settings, memory, loop, err) < 0) {
@@ -263,4 +278,9 @@ struct virtio_device *virtio_pmem_create(const char *id,
 const struct virtio_pmem_counters *virtio_pmem_counters(const struct virtio_device *device)
 {
     return &((const struct pmem *)device)->counters;
+}
+
+uint64_t virtio_pmem_throttled(const struct virtio_device *device)
+{
+    return ((const struct pmem *)device)->limiter.throttled;
 }

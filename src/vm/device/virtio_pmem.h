@@ -2,6 +2,7 @@
 #ifndef HULL_VM_VIRTIO_PMEM_H
 #define HULL_VM_VIRTIO_PMEM_H
 
+#include "vm/device/rate_limiter.h"
 #include "vm/device/virtio_device.h"
 
 #define VIRTIO_PMEM_ALIGNMENT (2ull << 20) /* of address and size */
@@ -10,12 +11,14 @@ struct virtio_pmem_settings {
     const char *path;
     bool read_only;
     uint64_t address; /* in the guest's physical memory; a multiple of VIRTIO_PMEM_ALIGNMENT */
+    struct rate_limiter_settings rate; /* of flushes: of bytes each has the whole file's */
 };
 
 struct virtio_pmem_counters {
     uint64_t flush_count, failed_count; /* requests */
     uint64_t invalid_count;             /* of a kind that isn't known */
     uint64_t queue_events;              /* notifications of the driver */
+    uint64_t rate_events;               /* ends of waiting for the rate limiter */
 };
 
 /* How much of the guest's address space a file takes: its size, rounded up. What the guest writes
@@ -31,5 +34,7 @@ struct virtio_device *virtio_pmem_create(const char *id,
                                          struct error *err);
 
 const struct virtio_pmem_counters *virtio_pmem_counters(const struct virtio_device *device);
+/* How often flushes had to wait for the rate limiter. */
+uint64_t virtio_pmem_throttled(const struct virtio_device *device);
 
 #endif
