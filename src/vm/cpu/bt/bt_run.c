@@ -228,8 +228,6 @@ static bool complete(struct bt_vcpu *vcpu, const struct site *site)
         return false;
     }
     state->jump_target = cache_address(&vcpu->engine->cache, site->first);
-    if (vcpu->attention) /* what a device was told may have come back */
-        cache_unlink_edges(&vcpu->engine->cache, &vcpu->engine->cache.blocks[site->block]);
     return true;
 }
 
@@ -330,7 +328,9 @@ static enum readiness take_events(struct bt_vcpu *vcpu, enum vcpu_exit *reason)
     uint8_t vector;
     if (__atomic_exchange_n(&vcpu->attention, 0, __ATOMIC_SEQ_CST)) {
         bt_park_vectors(vcpu);
-        vcpu->state->jump_mask = JUMP_BITS;
+        __atomic_store_n(&vcpu->state->jump_mask, JUMP_BITS, __ATOMIC_SEQ_CST);
+        if (__atomic_load_n(&vcpu->attention, __ATOMIC_SEQ_CST)) /* somebody calls again */
+            __atomic_store_n(&vcpu->state->jump_mask, 0, __ATOMIC_SEQ_CST);
         bt_forget_written(vcpu->engine);
         vcpu->events = controllers_prepare(controllers, index);
     }
@@ -383,6 +383,14 @@ static bool must_look(const struct bt_vcpu *vcpu)
     return vcpu->attention || vcpu->events || vcpu->halted || vcpu->has_shut_down;
 }
 
+static void cut_edges(struct bt_vcpu *vcpu)
+{
+    struct cache *cache = &vcpu->engine->cache;
+    const struct block *block = cache_block_at(cache, vcpu->state->jump_target);
+    if (block)
+        cache_unlink_edges(cache, block);
+}
+
 static enum vcpu_exit run_until_exit(struct bt_vcpu *vcpu)
 {
     struct guest_state *state = vcpu->state;
@@ -412,6 +420,9 @@ static enum vcpu_exit run_until_exit(struct bt_vcpu *vcpu)
             if (!fits || vcpu->failure)
                 continue;
         }
+        /* A signal before this found no block, or another one; one after it finds this. */
+        if (__atomic_load_n(&vcpu->attention, __ATOMIC_SEQ_CST))
+            cut_edges(vcpu);
         bt_unpark_vectors(vcpu);
         enter(state->jump_target);
         fits = serve(vcpu);

@@ -75,11 +75,9 @@ static void on_wake(int number, siginfo_t *info, void *argument)
     struct cache *cache = &vcpu->engine->cache;
     uint64_t pc = pc_of(context);
     bt_look_again(vcpu);
-    if (!is_in_cache(cache, pc))
-        return;
     /* On the way in, the block that is about to be entered may be one of a loop. */
-    const struct block *block = cache_block_at(cache, pc);
-    if (!block && pc - cache_address(cache, cache->enter) < cache->leave - cache->enter)
+    const struct block *block = is_in_cache(cache, pc) ? cache_block_at(cache, pc) : NULL;
+    if (!block)
         block = cache_block_at(cache, vcpu->state->jump_target);
     if (block)
         cache_unlink_edges(cache, block);
