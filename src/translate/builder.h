@@ -67,7 +67,7 @@ struct builder {
 /* plan.c: which instructions, their flags, scratch registers. False: not even one. */
 bool builder_plan(struct builder *builder);
 /* Whether the instruction ends a block. */
-bool builder_is_last(const struct instruction *in);
+bool builder_is_last(const struct instruction *in, uint32_t mode);
 
 /* access.c */
 void builder_save_flags(struct builder *builder);
@@ -105,6 +105,14 @@ static inline bool builder_is_bit_offset(const struct instruction *in)
 {
     return in->map == MAP_0F &&
            (in->opcode == 0xa3 || in->opcode == 0xab || in->opcode == 0xb3 || in->opcode == 0xbb);
+}
+
+/* swapgs where it is no exception: the one instruction of the system's that has to be fast. */
+static inline bool builder_is_swapgs(const struct instruction *in, uint32_t mode)
+{
+    return in->map == MAP_0F && in->opcode == 0x01 && in->modrm == 0xf8 &&
+           in->encoding == ENCODING_LEGACY && in->class == CLASS_RUNTIME &&
+           (mode & (MODE_64 | MODE_USER)) == MODE_64;
 }
 
 static inline unsigned builder_stack_size(const struct builder *builder)

@@ -48,7 +48,8 @@ struct guest_state {
     uint64_t host_stack;
     uint64_t saved_rax;
     uint64_t segment_bases[6];
-    uint32_t site;  /* why translated code was left */
+    uint64_t kernel_gs_base; /* what swapgs exchanges GS' base with */
+    uint32_t site;           /* why translated code was left */
     uint16_t flags; /* arithmetic ones: OF in bit 0, the others as LAHF has them in bits 8 to 15 */
     uint8_t interrupts_enabled; /* RFLAGS.IF */
     uint8_t direction;          /* RFLAGS.DF */

@@ -4,8 +4,10 @@
 
 #define NEEDED_SCRATCH SPILLED_MAX
 
-bool builder_is_last(const struct instruction *in)
+bool builder_is_last(const struct instruction *in, uint32_t mode)
 {
+    if (builder_is_swapgs(in, mode))
+        return false;
     return in->class == CLASS_BRANCH || in->class == CLASS_RUNTIME || in->class == CLASS_STRING ||
            in->class == CLASS_INVALID;
 }
@@ -75,6 +77,8 @@ static uint8_t needs_of(const struct builder *builder, unsigned i)
 {
     const struct instruction *in = &builder->instructions[i];
     uint8_t flags = builder->flags_live[i] ? FLAGS : 0;
+    if (builder_is_swapgs(in, builder->request->mode))
+        return POINTERS;
     switch (in->class) {
     case CLASS_PLAIN:
         if (in->access == ACCESS_NONE || (!in->has_memory && !builder_is_absolute(in)))
@@ -94,9 +98,10 @@ static void find_live_flags(struct builder *builder)
     bool live = true;
     for (unsigned i = builder->count; i-- > 0;) {
         const struct instruction *in = &builder->instructions[i];
-        if (in->class != CLASS_PLAIN && in->class != CLASS_NOP && in->class != CLASS_STACK)
-            live = true;
-        else if (in->flags & FLAGS_READ)
+        bool is_copied = in->class == CLASS_PLAIN || in->class == CLASS_NOP ||
+                         in->class == CLASS_STACK ||
+                         builder_is_swapgs(in, builder->request->mode);
+        if (!is_copied || (in->flags & FLAGS_READ))
             live = true;
         else if (in->flags & FLAGS_KILL)
             live = false;
@@ -132,7 +137,7 @@ bool builder_plan(struct builder *builder)
         builder->guest_offsets[builder->count++] = (uint16_t)offset;
         offset += in->length;
         /* One that crosses into the next page is alone in its block. */
-        if (builder_is_last(in) || request->physical_next != PHYSICAL_NONE)
+        if (builder_is_last(in, request->mode) || request->physical_next != PHYSICAL_NONE)
             break;
     }
     builder->guest_offsets[builder->count] = (uint16_t)offset;

@@ -50,8 +50,21 @@ static void emit_plain(struct builder *builder, const struct instruction *in)
     builder_access(builder, &address, in->access, in->memory_size, &operation);
 }
 
+static void emit_swapgs(struct builder *builder)
+{
+    const int32_t places[] = {STATE(segment_bases) + 8 * SEGMENT_GS, STATE(kernel_gs_base)};
+    for (unsigned i = 0; i < 2; i++)
+        emit_state(&builder->out, OP_LOAD, builder->scratch[i], places[i], true);
+    for (unsigned i = 0; i < 2; i++)
+        emit_state(&builder->out, OP_STORE, builder->scratch[i], places[1 - i], true);
+}
+
 static void emit_instruction(struct builder *builder, const struct instruction *in)
 {
+    if (builder_is_swapgs(in, builder->request->mode)) {
+        emit_swapgs(builder);
+        return;
+    }
     switch (in->class) {
     case CLASS_PLAIN:
         emit_plain(builder, in);
@@ -86,7 +99,7 @@ static void emit_body(struct builder *builder)
             .has_saved_flags = builder->flags_saved};
     }
     block->place_count = builder->count;
-    if (!builder_is_last(&builder->instructions[builder->count - 1])) {
+    if (!builder_is_last(&builder->instructions[builder->count - 1], builder->request->mode)) {
         builder->current = builder->count; /* what comes next */
         builder_emit_edge(builder, builder->next_rip);
     }

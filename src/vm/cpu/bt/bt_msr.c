@@ -10,15 +10,22 @@
 #define MSR_EFER 0xc0000080
 #define MSR_FS_BASE 0xc0000100
 #define MSR_GS_BASE 0xc0000101
+#define MSR_KERNEL_GS_BASE 0xc0000102
 
 static const uint32_t kept[BT_MSR_COUNT] = {
-    [BT_MSR_STAR] = 0xc0000081,           [BT_MSR_LSTAR] = 0xc0000082,
-    [BT_MSR_CSTAR] = 0xc0000083,          [BT_MSR_SFMASK] = 0xc0000084,
-    [BT_MSR_KERNEL_GS_BASE] = 0xc0000102, [BT_MSR_SYSENTER_CS] = 0x174,
-    [BT_MSR_SYSENTER_ESP] = 0x175,        [BT_MSR_SYSENTER_EIP] = 0x176,
-    [BT_MSR_TSC_AUX] = 0xc0000103,        [BT_MSR_PAT] = 0x277,
-    [BT_MSR_MISC_ENABLE] = 0x1a0,         [BT_MSR_MTRR_DEFAULT] = MSR_MTRR_DEFAULT,
-    [BT_MSR_SYSTEM_TIME] = 0x4b564d01,    [BT_MSR_WALL_CLOCK] = 0x4b564d00,
+    [BT_MSR_STAR] = 0xc0000081,
+    [BT_MSR_LSTAR] = 0xc0000082,
+    [BT_MSR_CSTAR] = 0xc0000083,
+    [BT_MSR_SFMASK] = 0xc0000084,
+    [BT_MSR_SYSENTER_CS] = 0x174,
+    [BT_MSR_SYSENTER_ESP] = 0x175,
+    [BT_MSR_SYSENTER_EIP] = 0x176,
+    [BT_MSR_TSC_AUX] = 0xc0000103,
+    [BT_MSR_PAT] = 0x277,
+    [BT_MSR_MISC_ENABLE] = 0x1a0,
+    [BT_MSR_MTRR_DEFAULT] = MSR_MTRR_DEFAULT,
+    [BT_MSR_SYSTEM_TIME] = 0x4b564d01,
+    [BT_MSR_WALL_CLOCK] = 0x4b564d00,
 };
 
 /* Those of AMD's and Intel's that systems read, or write what they read, whatever CPUID says:
@@ -80,6 +87,9 @@ bool bt_get_msr_value(struct bt_vcpu *vcpu, uint32_t index, uint64_t *value)
     case MSR_GS_BASE:
         *value = vcpu->state->segment_bases[SEGMENT_FS + (index - MSR_FS_BASE)];
         return true;
+    case MSR_KERNEL_GS_BASE:
+        *value = vcpu->state->kernel_gs_base;
+        return true;
     default:
         *value = 0;
         return find(zero, sizeof zero / sizeof *zero, index) >= 0;
@@ -100,8 +110,7 @@ static bool set_efer(struct bt_vcpu *vcpu, uint64_t value)
 static bool set_kept(struct bt_vcpu *vcpu, enum bt_msr which, uint64_t value)
 {
     bool is_address = which == BT_MSR_LSTAR || which == BT_MSR_CSTAR ||
-                      which == BT_MSR_KERNEL_GS_BASE || which == BT_MSR_SYSENTER_ESP ||
-                      which == BT_MSR_SYSENTER_EIP;
+                      which == BT_MSR_SYSENTER_ESP || which == BT_MSR_SYSENTER_EIP;
     if (is_address && !is_canonical(value))
         return false;
     vcpu->msrs[which] = value;
@@ -136,6 +145,11 @@ bool bt_set_msr_value(struct bt_vcpu *vcpu, uint32_t index, uint64_t value)
         if (!is_canonical(value))
             return false;
         vcpu->state->segment_bases[SEGMENT_FS + (index - MSR_FS_BASE)] = value;
+        return true;
+    case MSR_KERNEL_GS_BASE:
+        if (!is_canonical(value))
+            return false;
+        vcpu->state->kernel_gs_base = value;
         return true;
     default:
         return find(zero, sizeof zero / sizeof *zero, index) >= 0;

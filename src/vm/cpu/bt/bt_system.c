@@ -184,8 +184,8 @@ static bool execute_swapgs(struct bt_vcpu *vcpu)
         return bt_raise(vcpu, EXCEPTION_UD);
     if (!bt_needs_level_0(vcpu))
         return false;
-    *base = vcpu->msrs[BT_MSR_KERNEL_GS_BASE];
-    vcpu->msrs[BT_MSR_KERNEL_GS_BASE] = kept;
+    *base = vcpu->state->kernel_gs_base;
+    vcpu->state->kernel_gs_base = kept;
     return true;
 }
 
