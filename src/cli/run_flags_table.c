@@ -61,7 +61,7 @@ const struct command_flag run_flags[] = {
     HIDDEN_LIST("dns-opt", "OPTION"),
     LIST("dns-search", "DOMAIN", "a domain to search names in"),
     TEXT("domainname", "NAME", "the NIS domain name"),
-    TEXT("engine", "NAME", "what executes a virtual machine's instructions: auto or kvm"),
+    TEXT("engine", "NAME", "what executes a virtual machine's instructions: auto, kvm or bt"),
     TEXT("entrypoint", "PROGRAM", "instead of the image's entry point"),
     {.name = "env",
      .letter = 'e',

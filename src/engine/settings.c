@@ -186,7 +186,7 @@ static int check_modes(const json_t *host, struct error *err)
         {"PidMode", {"", "host", NULL}, true},
         {"UTSMode", {"", "host", NULL}, false},
         {"CgroupnsMode", {"", "host", "private", NULL}, false},
-        {"Engine", {"", "auto", "kvm", NULL}, false},
+        {"Engine", {"", "auto", "kvm", "bt", NULL}, false},
         {"Isolation", {"", "default", "container", "vm", NULL}, false},
         {"VolumeDriver", {"", "local", NULL}, false},
         {"Runtime", {"", "hull-oci", "runc", NULL}, false},

@@ -175,17 +175,35 @@ static int wait_for_debugger(struct instance *instance, struct error *err)
     return instance->debugger ? 0 : -1;
 }
 
-/* The only engine there is; unless it was asked for by name, it is taken if it can do the work. */
-static int check_engine(struct instance *instance, struct error *err)
+/* Whether KVM, which the machine was opened with, can do the work. */
+static int probe_engine(struct instance *instance, struct error *err)
 {
     double rate;
-    if (instance->options->engine == VM_ENGINE_KVM)
-        return 0;
     if (kvm_engine_probe(instance->machine.vcpus[0].vcpu, &instance->machine.memory, &rate, err) <
         0)
-        return error_wrap(err, "no engine can run a machine here");
+        return -1;
     log_debug("KVM executes %.0f million instructions a second in kernel mode", rate);
     return 0;
+}
+
+/* With the engine that was asked for; else with KVM, if it can do the work, or by translation. */
+static int open_machine(struct instance *instance, const struct machine_options *options,
+                        struct error *err)
+{
+    enum vm_engine engine = instance->options->engine;
+    struct error why;
+    if (engine == VM_ENGINE_KVM)
+        return machine_open(&instance->machine, options, instance->loop, kvm_engine_open, err);
+    if (engine == VM_ENGINE_AUTO &&
+        machine_open(&instance->machine, options, instance->loop, kvm_engine_open, &why) == 0) {
+        if (probe_engine(instance, &why) == 0)
+            return 0;
+        machine_close(&instance->machine);
+        instance->loop->done = false; /* a machine's end is the loop's; this one never was */
+    }
+    if (engine == VM_ENGINE_AUTO)
+        log_debug("guest code is translated: %s", why.text);
+    return machine_open(&instance->machine, options, instance->loop, bt_engine_open, err);
 }
 
 static int build(struct instance *instance, const struct vm_settings *settings, struct error *err)
@@ -207,7 +225,7 @@ static int build(struct instance *instance, const struct vm_settings *settings, 
         .context = &settings->cpu};
     scope_free char *arguments = command_line(settings);
     instance->started = now_microseconds();
-    if (machine_open(&instance->machine, &options, instance->loop, kvm_engine_open, err) < 0)
+    if (open_machine(instance, &options, err) < 0)
         return -1;
     instance->is_open = true;
     const struct token_bucket_settings *serial = &settings->serial.limiter;
@@ -216,7 +234,7 @@ static int build(struct instance *instance, const struct vm_settings *settings, 
     serial_limit(instance->machine.serial, &limit);
     instance->machine.owner = instance;
     instance->machine.boot_event = instance->options->boot_timer ? on_boot_event : NULL;
-    if (check_engine(instance, err) < 0 || instance_add_devices(instance, settings, err) < 0 ||
+    if (instance_add_devices(instance, settings, err) < 0 ||
         machine_boot(&instance->machine, instance->kernel, settings->boot.kernel_path,
                      instance->initrd, settings->boot.initrd_path, arguments, err) < 0 ||
         wait_for_debugger(instance, err) < 0 || machine_start(&instance->machine, err) < 0)

@@ -75,6 +75,13 @@ static void write_boot_timer(void *device, uint64_t offset, unsigned size, uint6
 
 static const struct bus_operations boot_timer_operations = {read_boot_timer, write_boot_timer};
 
+static void note_write(struct guest_memory_watcher *watcher, uint64_t address, uint64_t size)
+{
+    struct machine *machine =
+        (struct machine *)((char *)watcher - offsetof(struct machine, watcher));
+    machine->engine->operations->note_write(machine->engine, address, size);
+}
+
 static int add_memory(struct machine *machine, struct error *err)
 {
     const struct machine_options *options = &machine->options;
@@ -90,6 +97,10 @@ static int add_memory(struct machine *machine, struct error *err)
         if (machine_expose(machine, machine_take_slots(machine, 1), region->address, region->size,
                            true, err) < 0)
             return -1;
+    }
+    if (machine->engine->operations->note_write) {
+        machine->watcher.written = note_write;
+        machine->memory.watcher = &machine->watcher;
     }
     machine->next_address =
         options->memory > low ? LAYOUT_4_GIB + options->memory - low : LAYOUT_4_GIB;

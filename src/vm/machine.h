@@ -60,6 +60,7 @@ struct machine {
     struct engine_board board; /* what the engine calls */
     struct engine *engine;
     struct guest_memory memory;
+    struct guest_memory_watcher watcher; /* for the engine */
     struct bus ports, registers;
     unsigned slot_count;                    /* of the engine's memory slots, that are in use */
     uint64_t next_address;                  /* above all memory and what was reserved */

@@ -30,7 +30,7 @@ static const struct command_flag flags[] = {
      .argument = "ENGINE",
      .help = "what runs the processors",
      .default_text = "auto",
-     .choices = "auto kvm"},
+     .choices = "auto kvm bt"},
     {.name = "irqchip",
      .argument = "WHERE",
      .help = "whose interrupt controllers and timers the board has: the kernel's or the monitor's",
@@ -245,7 +245,9 @@ static int read_options(struct vm_options *options, struct error *err)
     options->boot_timer = command_given(line, "boot-timer");
     options->seccomp = !command_given(line, "no-seccomp");
     options->pci = command_given(line, "enable-pci");
-    options->engine = engine && strcmp(engine, "kvm") == 0 ? VM_ENGINE_KVM : VM_ENGINE_AUTO;
+    options->engine = engine && strcmp(engine, "kvm") == 0  ? VM_ENGINE_KVM
+                      : engine && strcmp(engine, "bt") == 0 ? VM_ENGINE_BT
+                                                            : VM_ENGINE_AUTO;
     options->user_interrupts = irqchip && strcmp(irqchip, "user") == 0;
     options->gdb_socket = command_value(line, "gdb");
     return check_id(options->id, err) < 0 || read_logger(options, err) < 0 ||

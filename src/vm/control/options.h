@@ -10,7 +10,7 @@
 #include "base/command.h"
 #include "vm/control/settings.h"
 
-enum vm_engine { VM_ENGINE_AUTO, VM_ENGINE_KVM };
+enum vm_engine { VM_ENGINE_AUTO, VM_ENGINE_KVM, VM_ENGINE_BT };
 
 /* Where and as whom the monitor locks itself up. */
 struct jail_options {

@@ -107,6 +107,9 @@ struct engine_operations {
     int (*map_memory)(struct engine *engine, unsigned slot, const struct guest_region *region,
                       bool log_dirty, struct error *err);
     int (*unmap_memory)(struct engine *engine, unsigned slot, struct error *err);
+    /* Somebody else than a processor wrote to the guest's memory; or NULL, it is nothing to the
+     * engine. Any thread. */
+    void (*note_write)(struct engine *engine, uint64_t address, uint64_t size);
     /* Ors the pages of a slot that processors wrote since the last call into bitmap. */
     int (*read_dirty)(struct engine *engine, unsigned slot, uint64_t *bitmap, struct error *err);
     /* A guest's write to a doorbell makes its eventfd ready, without a call of
@@ -166,6 +169,9 @@ struct engine_options {
 
 struct engine *kvm_engine_open(const struct engine_options *options, struct engine_board *board,
                                struct error *err);
+/* Guest code translated to host code, where there is no hardware for virtual machines. */
+struct engine *bt_engine_open(const struct engine_options *options, struct engine_board *board,
+                              struct error *err);
 /* Whether KVM executes the guest's kernel mode here, rather than interpreting it: times a short
  * loop on a processor that hasn't run yet. Returns 0, or -1 with the reason. *rate is set to
  * millions of instructions a second. Takes at most a quarter of a second, and leaves the

@@ -201,12 +201,12 @@ void virtqueue_push_all(struct virtqueue *queue, const struct virtqueue_used *us
         uint32_t element[2] = {htole32(used[i].head), htole32(used[i].written)};
         unsigned slot = (queue->next_used + i) % queue->size;
         memcpy(queue->used_host + 4 + 8 * slot, element, sizeof element);
-        if (queue->memory->tracks_writes)
+        if (guest_memory_is_watched(queue->memory))
             walk(queue, used[i].head, note_written, NULL);
     }
     queue->next_used = (uint16_t)(queue->next_used + count);
     store(used_word(queue, 1), queue->next_used);
-    if (queue->memory->tracks_writes)
+    if (guest_memory_is_watched(queue->memory))
         guest_memory_note_write(queue->memory, queue->used, 6 + 8ull * queue->size);
 }
 

@@ -186,6 +186,8 @@ bool guest_memory_write(const struct guest_memory *memory, uint64_t address, con
 
 void guest_memory_note_write(const struct guest_memory *memory, uint64_t address, uint64_t size)
 {
+    if (memory->watcher)
+        memory->watcher->written(memory->watcher, address, size);
     while (size > 0) {
         const struct guest_region *region = find(memory, address);
         if (!region)

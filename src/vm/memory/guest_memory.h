@@ -22,10 +22,16 @@ struct guest_region {
     uint64_t *dirty; /* a bit for each page that the monitor wrote; NULL while nobody asks */
 };
 
+/* Who must know what the monitor writes, as soon as it is written and before the guest is told. */
+struct guest_memory_watcher {
+    void (*written)(struct guest_memory_watcher *watcher, uint64_t address, uint64_t size);
+};
+
 struct guest_memory {
     struct guest_region regions[GUEST_MEMORY_REGIONS_MAX];
     unsigned count;
     bool tracks_writes;
+    struct guest_memory_watcher *watcher; /* or NULL */
 };
 
 /* Adds size bytes of zeroed memory at address. shared: as a memfd, which other processes can map;
@@ -54,8 +60,14 @@ bool guest_memory_read(const struct guest_memory *memory, uint64_t address, void
 bool guest_memory_write(const struct guest_memory *memory, uint64_t address, const void *bytes,
                         uint64_t size);
 
-/* Whoever writes guest memory through a pointer from guest_memory_at() says so, for migration. */
+/* Whoever writes guest memory through a pointer from guest_memory_at() says so, for migration and
+ * for translations of code that lies there; unless nobody wants to know. */
 void guest_memory_note_write(const struct guest_memory *memory, uint64_t address, uint64_t size);
+static inline bool guest_memory_is_watched(const struct guest_memory *memory)
+{
+    return memory->tracks_writes || memory->watcher;
+}
+
 /* Starts or stops noting what the monitor writes. */
 void guest_memory_track_writes(struct guest_memory *memory, bool on);
 
