@@ -7,6 +7,9 @@
  * machine's changes of speed hit both, and each turn begins after a pause, because a busy kernel
  * is faster at some things (RCU) than one just woken: starts are rare in real life.
  *
+ * With --until a turn is over when the command's output has a text: from there on it is only waited
+ * for, and how it ends doesn't matter.
+ *
  * --before names a program that is run before each turn, to undo what the last one left.
  *
  * What is measured: wall time from the first command's posix_spawn to the last one's end; with
@@ -44,6 +47,7 @@ struct plan {
     int runs, workers, jobs;
     long pause_ms;
     char *before;             /* a program that runs before each turn, unmeasured; or NULL */
+    const char *until;        /* a text in the output that ends what is measured; or NULL */
     double at_most, at_least; /* of hull's value divided by the peer's; 0: no bar */
     struct side sides[2];
     int side_count;
@@ -88,19 +92,59 @@ static char *fill_in(const char *word, const char *number)
     return filled;
 }
 
-/* Runs one command with nothing to read and its output thrown away. Returns its peak resident set
- * in KiB. */
-static long run_command(char **words)
+/* Starts a command with nothing to read; its output goes to a descriptor, or away if that is -1. */
+static pid_t start_command(char **words, int output)
 {
     posix_spawn_file_actions_t actions;
+    pid_t pid;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-    pid_t pid;
+    if (output < 0)
+        posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+    else
+        posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
     errno = posix_spawnp(&pid, words[0], &actions, NULL, words, environ);
     if (errno)
         fail("can't run", words[0]);
     posix_spawn_file_actions_destroy(&actions);
+    return pid;
+}
+
+/* When a text is in the command's output, whose end is waited for. */
+static double run_until(char **words, const char *text)
+{
+    char seen[4096];
+    size_t length = 0;
+    ssize_t got;
+    double found = 0;
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        fail("can't make a pipe for", words[0]);
+    pid_t pid = start_command(words, ends[1]);
+    close(ends[1]);
+    while ((got = read(ends[0], seen + length, sizeof seen - length)) > 0) {
+        length += (size_t)got;
+        if (found == 0 && memmem(seen, length, text, strlen(text)))
+            found = now();
+        if (length == sizeof seen) { /* of what is kept, the end may be the text's beginning */
+            memmove(seen, seen + length / 2, length / 2);
+            length /= 2;
+        }
+    }
+    close(ends[0]);
+    while (waitpid(pid, NULL, 0) < 0)
+        if (errno != EINTR)
+            fail("can't wait for", words[0]);
+    errno = 0;
+    if (found == 0)
+        fail("no such output of", words[0]);
+    return found;
+}
+
+/* Runs one command with its output thrown away. Returns its peak resident set in KiB. */
+static long run_command(char **words)
+{
+    pid_t pid = start_command(words, -1);
     int status;
     struct rusage usage;
     while (wait4(pid, &status, 0, &usage) < 0)
@@ -114,8 +158,9 @@ static long run_command(char **words)
     return usage.ru_maxrss;
 }
 
-/* One turn: all commands of a side. Returns the largest peak of memory in KiB. */
-static long run_side(const struct side *side, const char *number)
+/* One turn: all commands of a side. Returns the largest peak of memory in KiB, and in *end when
+ * what is measured was over, until being the text that ends it, if there is one. */
+static long run_side(const struct side *side, const char *number, const char *until, double *end)
 {
     char *words[MAX_WORDS + 1];
     int count = 0;
@@ -127,12 +172,18 @@ static long run_side(const struct side *side, const char *number)
             continue;
         }
         words[count] = NULL;
-        long used = count ? run_command(words) : 0;
+        long used = 0;
+        if (until)
+            *end = run_until(words, until);
+        else if (count)
+            used = run_command(words);
         if (used > peak)
             peak = used;
         while (count > 0)
             free(words[--count]);
     }
+    if (!until)
+        *end = now();
     return peak;
 }
 
@@ -149,7 +200,8 @@ static double measure_rate(const struct plan *plan, const struct side *side, int
         for (int job = 0; job < plan->jobs; job++) {
             char number[64];
             snprintf(number, sizeof number, "%d-%d-%d", turn, worker, job);
-            run_side(side, number);
+            double end;
+            run_side(side, number, NULL, &end);
         }
         _exit(0);
     }
@@ -175,9 +227,9 @@ static double measure_turn(const struct plan *plan, const struct side *side, int
         return measure_rate(plan, side, turn);
     char number[32];
     snprintf(number, sizeof number, "%d", turn);
-    double start = now();
-    long peak = run_side(side, number);
-    return plan->quantity == QUANTITY_TIME ? (now() - start) * 1e3 : (double)peak;
+    double start = now(), end;
+    long peak = run_side(side, number, plan->until, &end);
+    return plan->quantity == QUANTITY_TIME ? (end - start) * 1e3 : (double)peak;
 }
 
 static int compare_samples(const void *left, const void *right)
@@ -253,17 +305,12 @@ static int parse_count(const char *text, const char *name, int limit)
 static void read_flags(struct plan *plan, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"label", required_argument, NULL, 'l'},
-        {"peer", required_argument, NULL, 'p'},
-        {"runs", required_argument, NULL, 'n'},
-        {"pause", required_argument, NULL, 's'},
-        {"at-most", required_argument, NULL, 'm'},
-        {"at-least", required_argument, NULL, 'a'},
-        {"memory", no_argument, NULL, 'M'},
-        {"rate", required_argument, NULL, 'r'},
-        {"jobs", required_argument, NULL, 'j'},
-        {"before", required_argument, NULL, 'b'},
-        {NULL, 0, NULL, 0},
+        {"label", required_argument, NULL, 'l'},   {"peer", required_argument, NULL, 'p'},
+        {"runs", required_argument, NULL, 'n'},    {"pause", required_argument, NULL, 's'},
+        {"at-most", required_argument, NULL, 'm'}, {"at-least", required_argument, NULL, 'a'},
+        {"memory", no_argument, NULL, 'M'},        {"rate", required_argument, NULL, 'r'},
+        {"jobs", required_argument, NULL, 'j'},    {"before", required_argument, NULL, 'b'},
+        {"until", required_argument, NULL, 'u'},   {NULL, 0, NULL, 0},
     };
     int option;
     while ((option = getopt_long(argc, argv, "+", options, NULL)) != -1) {
@@ -298,6 +345,9 @@ static void read_flags(struct plan *plan, int argc, char **argv)
             break;
         case 'b':
             plan->before = optarg;
+            break;
+        case 'u':
+            plan->until = optarg;
             break;
         default:
             exit(2);

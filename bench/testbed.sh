@@ -7,7 +7,7 @@ if [ -z "${HULL_BENCH_TESTBED:-}" ]; then
     share=$work/share
     mkdir -p "$share/build/release"
     cp -r bench scripts "$share/"
-    cp "$measure" "$share/build/release/"
+    cp "$measure" "$(scripts/program build/release guest_init)" "$share/build/release/"
     # Rows of the table have no file of this machine to go to: they come marked, after all else.
     tests/testbed/run "${testbed_options[@]}" --build build/release --share "$share" -- \
         env HULL_BENCH_TESTBED=1 HULL_BENCH_RUNS="$runs" HULL_BENCH_TABLE=/tmp/table \

@@ -95,7 +95,7 @@ static void put_rule(struct program *program, const struct confine_rule *rule)
 {
     const size_t argument = offsetof(struct seccomp_data, args) + rule->argument * sizeof(uint64_t);
     const uint16_t equal = BPF_JMP | BPF_JEQ | BPF_K;
-    const uint32_t self = (uint32_t)getpid();
+    const uint32_t self = rule->check == CONFINE_SELF ? (uint32_t)getpid() : 0;
     const uint32_t *values = rule->check == CONFINE_SELF ? &self : rule->values;
     const uint8_t count = rule->check == CONFINE_SELF ? 1 : rule->count;
     switch ((enum confine_check)rule->check) {

@@ -9,6 +9,7 @@
 #include <linux/seccomp.h>
 #include <linux/sockios.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -45,9 +46,11 @@
 /* ---- What any thread does: memory, locks, the clock, the log, and its end ---- */
 
 static const uint32_t names[] = {PR_GET_NAME, PR_SET_NAME};
+static const uint32_t abort_signal[] = {SIGABRT};
 static const struct confine_rule any_thread[] = {
     ANY(futex),
     ANY(write),
+    ANY(writev), /* what musl prints with */
     ANY(read),
     ANY(close),
     ANY(brk),
@@ -71,8 +74,9 @@ static const struct confine_rule any_thread[] = {
     ANY(getpid),
     ANY(gettid),
     {.call = SYS_tgkill, .check = CONFINE_SELF, .argument = 0},
-    ANY(sigaltstack), /* the builds with sanitizers, in each thread */
-    ANY(sysinfo),     /* qsort() asks how much memory there is */
+    ONE_OF(tkill, 1, abort_signal), /* musl's abort() */
+    ANY(sigaltstack),               /* the builds with sanitizers, in each thread */
+    ANY(sysinfo),                   /* qsort() asks how much memory there is */
     /* malloc() in many threads looks how many processors there are, and whether memory is
      * overcommitted; that it can't open the file for the latter is nothing to it. */
     ANY(sched_getaffinity),
@@ -90,8 +94,8 @@ static const struct confine_rule devices[] = {
     ANY(io_uring_enter), ANY(preadv), ANY(pwritev), ANY(pread64), ANY(pwrite64), ANY(fdatasync),
     ANY(fallocate),
     /* networks, sockets, the server of a share */
-    ANY(readv), ANY(writev), ANY(recvfrom), ANY(sendto), ANY(sendmsg), ANY(recvmsg), ANY(shutdown),
-    ANY(accept4), ANY(connect), ONE_OF(socket, 0, unix_family), ANY(epoll_wait), ANY(epoll_ctl),
+    ANY(readv), ANY(recvfrom), ANY(sendto), ANY(sendmsg), ANY(recvmsg), ANY(shutdown), ANY(accept4),
+    ANY(connect), ONE_OF(socket, 0, unix_family), ANY(epoll_wait), ANY(epoll_pwait), ANY(epoll_ctl),
     ANY(poll),
     /* a disk's worker threads, which are started when there is work. What clone3() asks for lies
      * in memory, where a filter doesn't see it: the C library then takes clone(). */
@@ -120,6 +124,7 @@ static const struct confine_rule loop[] = {ONE_OF(ioctl, 1, loop_requests), ANY(
 /* Another file for a disk. */
 static const uint32_t file_requests[] = {BLKGETSIZE64, BLKPBSZGET};
 static const struct confine_rule updates[] = {ANY(openat),
+                                              ANY(open),
                                               ANY(openat2),
                                               ANY(fstat),
                                               ANY(newfstatat),
@@ -152,9 +157,9 @@ static const struct confine_rule user_network[] = {
 
 /* ---- The other threads ---- */
 
-static const struct confine_rule api[] = {ANY(poll),    ANY(epoll_wait), ANY(epoll_ctl),
-                                          ANY(accept4), ANY(recvfrom),   ANY(sendto),
-                                          ANY(sendmsg), ANY(shutdown)};
+static const struct confine_rule api[] = {ANY(poll),      ANY(epoll_wait), ANY(epoll_pwait),
+                                          ANY(epoll_ctl), ANY(accept4),    ANY(recvfrom),
+                                          ANY(sendto),    ANY(sendmsg),    ANY(shutdown)};
 
 static const struct confine_rule worker[] = {ANY(preadv),   ANY(pwritev),   ANY(pread64),
                                              ANY(pwrite64), ANY(fdatasync), ANY(fallocate)};

@@ -175,6 +175,30 @@ static int wait_for_debugger(struct instance *instance, struct error *err)
     return instance->debugger ? 0 : -1;
 }
 
+/* The machine on KVM, if that can do the work; else its guest's code is translated. */
+static int open_machine(struct instance *instance, const struct machine_options *options,
+                        struct error *err)
+{
+    struct machine *machine = &instance->machine;
+    double rate;
+    struct error why;
+    if (instance->options->engine == VM_ENGINE_KVM)
+        return machine_open(machine, options, instance->loop, kvm_engine_open, err);
+    if (instance->options->engine == VM_ENGINE_AUTO &&
+        machine_open(machine, options, instance->loop, kvm_engine_open, &why) == 0) {
+        if (kvm_engine_probe(machine->vcpus[0].vcpu, &machine->memory, &rate, &why) == 0) {
+            log_debug("KVM executes %.0f million instructions a second in kernel mode", rate);
+            return 0;
+        }
+        bool was_done = instance->loop->done;
+        machine_close(machine);
+        instance->loop->done = was_done; /* that machine's end isn't the monitor's */
+    }
+    if (instance->options->engine == VM_ENGINE_AUTO)
+        log_debug("guest code is translated: %s", why.text);
+    return machine_open(machine, options, instance->loop, bt_engine_open, err);
+}
+
 static int build(struct instance *instance, const struct vm_settings *settings, struct error *err)
 {
     const struct machine_settings *wanted = &settings->machine;
@@ -186,6 +210,7 @@ static int build(struct instance *instance, const struct vm_settings *settings, 
         .shared_memory = settings->filesystem_count > 0,
         .has_pci = instance->options->pci,
         .user_interrupts = instance->options->user_interrupts,
+        .has_keyboard = instance->options->api_socket, /* for SendCtrlAltDel */
         .serial_output = settings->serial.output_path ? instance->serial_output : STDOUT_FILENO,
         .serial_input = settings->serial.output_path ? -1 : serial_input(),
         .change_cpuid = settings->cpu.given ? change_cpuid : NULL,
@@ -193,9 +218,7 @@ static int build(struct instance *instance, const struct vm_settings *settings, 
         .context = &settings->cpu};
     scope_free char *arguments = command_line(settings);
     instance->started = now_microseconds();
-    if (machine_open(&instance->machine, &options, instance->loop,
-                     instance->options->engine == VM_ENGINE_BT ? bt_engine_open : kvm_engine_open,
-                     err) < 0)
+    if (open_machine(instance, &options, err) < 0)
         return -1;
     instance->is_open = true;
     const struct token_bucket_settings *serial = &settings->serial.limiter;

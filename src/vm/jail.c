@@ -8,7 +8,6 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/mount.h>
-#include <linux/openat2.h>
 #include <linux/securebits.h>
 #include <sched.h>
 #include <signal.h>
@@ -25,9 +24,8 @@
 #include "base/memory.h"
 #include "base/quantity.h"
 #include "base/scope.h"
-#include "vm/control/http.h"
-#include "vm/device/net_slirp.h"
 #include "vm/jail_process.h"
+#include "vm/libraries.h"
 
 /* Of mount(2); <sys/mount.h> and <linux/mount.h> can't be included together. */
 int mount(const char *source, const char *target, const char *type, unsigned long flags,
@@ -72,31 +70,6 @@ static int join(const struct jail_options *jail, struct error *err)
             return error_set(err, errno, "can't join the network namespace %s",
                              jail->network_namespace);
     }
-    return 0;
-}
-
-/* Whether the machine may get a user-mode network: the configuration, which is read and checked
- * inside, has the word or could spell it in another way; without one the API can ask for it. */
-static bool wants_user_network(const struct vm_options *options)
-{
-    if (!options->config_file)
-        return true;
-    scope_close int root = open(options->jail.directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    scope_close int file =
-        file_open_resolved(root, options->config_file, O_RDONLY | O_NONBLOCK, 0, RESOLVE_IN_ROOT);
-    struct error err = {0};
-    scope_free char *text =
-        file < 0 ? NULL : file_read_all_fd(file, "the configuration", 1 << 20, NULL, &err);
-    return !text || strstr(text, "User") || strchr(text, '\\');
-}
-
-/* Libraries that are loaded when they are needed: in the jail there are none. */
-static int load_libraries(const struct vm_options *options, struct error *err)
-{
-    if (options->api_socket && api_server_prepare(err) < 0)
-        return -1;
-    if (wants_user_network(options))
-        net_slirp_prepare(); /* if it is there; who then asks for it is told */
     return 0;
 }
 
@@ -189,7 +162,7 @@ int jail_enter(const struct vm_options *options, struct error *err)
     const size_t count = sizeof devices / sizeof *devices;
     int child = 0;
     if (check(options, err) < 0 || file_close_others(3, NULL, 0, err) < 0 ||
-        load_libraries(options, err) < 0 || join(jail, err) < 0)
+        libraries_load(options, err) < 0 || join(jail, err) < 0)
         return -1;
     for (size_t i = 0; i < jail->limit_count; i++) {
         if (set_limit(jail->limits[i], err) < 0)

@@ -283,6 +283,7 @@ static uint64_t write_tables(struct machine *machine, struct error *err)
         .virtio = virtio,
         .virtio_count = machine->pci ? 0 : machine->device_count,
         .has_pci = machine->pci,
+        .has_keyboard = machine->options.has_keyboard,
         .has_pvpanic = true,
         .has_generation = true,
         .generation = LAYOUT_GENERATION,

@@ -37,6 +37,8 @@ struct machine_options {
     const void *context;
     bool has_pci;         /* devices are on a PCI bus, instead of virtio-mmio */
     bool user_interrupts; /* as engine_options has it */
+    /* Kernels are told of the keyboard, whose driver takes them some time; reset works anyway. */
+    bool has_keyboard;
 };
 
 struct machine_vcpu {

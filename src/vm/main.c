@@ -16,6 +16,7 @@
 #include "vm/control/options.h"
 #include "vm/instance.h"
 #include "vm/jail.h"
+#include "vm/libraries.h"
 
 /* Firecracker's exit codes where they say the same. */
 enum exit_code {
@@ -85,22 +86,6 @@ static void make_terminal_raw(struct monitor *monitor)
     cfmakeraw(&raw);
     raw.c_oflag |= OPOST | ONLCR;
     monitor->terminal_is_raw = tcsetattr(STDIN_FILENO, TCSANOW, &raw) == 0;
-}
-
-/* KVM, if it can do the work; else guest code is translated. */
-static void choose_engine(struct vm_options *options)
-{
-    double rate = 0;
-    struct error why;
-    if (options->engine != VM_ENGINE_AUTO)
-        return;
-    if (kvm_engine_probe("/dev/kvm", &rate, &why) < 0) {
-        options->engine = VM_ENGINE_BT;
-        log_debug("engine bt is taken: %s", why.text);
-        return;
-    }
-    options->engine = VM_ENGINE_KVM;
-    log_debug("KVM executes %.0f million instructions a second in kernel mode", rate);
 }
 
 static int open_monitor(struct monitor *monitor, struct error *err)
@@ -214,7 +199,6 @@ static int run(struct monitor *monitor, struct error *err)
         return complain(err), EXIT_SETTINGS;
     if (lock_up(monitor, err) < 0)
         return complain(err), EXIT_BROKEN;
-    choose_engine(&monitor->options);
     make_terminal_raw(monitor);
     if (serve(monitor, err) < 0)
         return complain(err), EXIT_BROKEN;
@@ -233,6 +217,8 @@ int main(int argc, char **argv)
         vm_options_release(&monitor.options);
         return status < 0 ? EXIT_COMMAND_LINE : EXIT_FINE;
     }
+    if (libraries_provide(&monitor.options, argv, &err) < 0)
+        return complain(&err), EXIT_BROKEN;
     if (monitor.options.jail.directory) {
         int child = jail_enter(&monitor.options, &err);
         if (child < 0)

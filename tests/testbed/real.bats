@@ -8,6 +8,9 @@ is_healthy() { [ "$(hull inspect --format '{{.State.Health.Status}}' "$1")" = he
 setup_file() {
     modprobe kvm_amd
     modprobe tun
+    # The virtual host's disk has no room for all of it.
+    mkdir -p /var/lib/hull
+    mount -t tmpfs -o size=5g images /var/lib/hull
     hull load -i "${HULL_SOURCE:-/hull}/images.tar"
 }
 

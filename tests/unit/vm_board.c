@@ -143,6 +143,7 @@ static void tables_are_whole(void **state)
                                      .virtio = virtio,
                                      .virtio_count = 2,
                                      .has_pci = true,
+                                     .has_keyboard = true,
                                      .has_generation = true,
                                      .has_pvpanic = true,
                                      .hotplug_address = 1ull << 33,

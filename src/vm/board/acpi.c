@@ -92,14 +92,16 @@ static void describe_pc_devices(struct aml *aml, const struct acpi_board *board)
     aml_close_resources(aml);
     aml_close(aml);
 
-    aml_open_device(aml, "PS2_");
-    aml_name_eisa(aml, "_HID", "PNP0303");
-    aml_open_resources(aml);
-    aml_ports(aml, LAYOUT_I8042, 1);
-    aml_ports(aml, LAYOUT_I8042_COMMAND, 1);
-    aml_interrupt(aml, LAYOUT_IRQ_KEYBOARD, true);
-    aml_close_resources(aml);
-    aml_close(aml);
+    if (board->has_keyboard) {
+        aml_open_device(aml, "PS2_");
+        aml_name_eisa(aml, "_HID", "PNP0303");
+        aml_open_resources(aml);
+        aml_ports(aml, LAYOUT_I8042, 1);
+        aml_ports(aml, LAYOUT_I8042_COMMAND, 1);
+        aml_interrupt(aml, LAYOUT_IRQ_KEYBOARD, true);
+        aml_close_resources(aml);
+        aml_close(aml);
+    }
 
     aml_open_device(aml, "RTC_");
     aml_name_eisa(aml, "_HID", "PNP0B00");
@@ -215,15 +217,16 @@ struct packed address {
 #define BYTE_PORT(port) ((struct address){1, 8, 0, 1, (port)})
 
 /* 5.2.9. Only what a hardware-reduced board has is not 0. */
-static uint64_t write_fixed(struct writer *writer, uint64_t definition)
+static uint64_t write_fixed(struct writer *writer, const struct acpi_board *board,
+                            uint64_t definition)
 {
     struct table table = begin("FACP", 6);
     uint8_t body[276 - sizeof(struct header)] = {0};
     const struct address reset = BYTE_PORT(LAYOUT_I8042 + 4),
                          sleep_control = BYTE_PORT(LAYOUT_POWER),
                          sleep_status = BYTE_PORT(LAYOUT_POWER + 1);
-    const uint32_t flags = 1u << 20 | 1u << 10;  /* HW_REDUCED_ACPI, RESET_REG_SUP */
-    const uint16_t boot_flags = 1 << 1 | 1 << 2; /* an i8042; no VGA */
+    const uint32_t flags = 1u << 20 | 1u << 10; /* HW_REDUCED_ACPI, RESET_REG_SUP */
+    const uint16_t boot_flags = (board->has_keyboard ? 1 << 1 : 0) | 1 << 2; /* an i8042; no VGA */
     memcpy(body + (109 - 36), &boot_flags, sizeof boot_flags);
     memcpy(body + (112 - 36), &flags, sizeof flags);
     memcpy(body + (116 - 36), &reset, sizeof reset);
@@ -316,7 +319,7 @@ uint64_t acpi_write(const struct acpi_board *board, struct guest_memory *memory,
     struct writer writer = {.memory = memory, .next = LAYOUT_ACPI + 64};
     uint64_t tables[5];
     unsigned count = 0;
-    tables[count++] = write_fixed(&writer, write_definition(&writer, board));
+    tables[count++] = write_fixed(&writer, board, write_definition(&writer, board));
     tables[count++] = write_interrupts(&writer, board);
     if (board->has_pci)
         tables[count++] = write_pci_config(&writer);

@@ -17,6 +17,7 @@ struct acpi_board {
     unsigned virtio_count;
     bool has_pci;
     uint64_t pci_window, pci_window_end; /* of 64-bit BARs; 0: none */
+    bool has_keyboard;                   /* that somebody can press a key of */
     bool has_generation, has_pvpanic;
     uint64_t generation;                    /* guest address of the generation id */
     uint64_t hotplug_address, hotplug_size; /* where memory may come to; size 0: none */

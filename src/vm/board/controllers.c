@@ -260,6 +260,9 @@ struct interrupts *controllers_interrupts(struct controllers *controllers)
 struct controllers *controllers_create(const struct controllers_options *options)
 {
     struct controllers *controllers = memory_allocate(1, sizeof *controllers);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     *controllers = (struct controllers){.interrupts = {&interrupts_operations},
                                         .options = *options,
                                         .lock = PTHREAD_MUTEX_INITIALIZER,
@@ -271,8 +274,8 @@ struct controllers *controllers_create(const struct controllers_options *options
         struct controllers_vcpu *vcpu = &controllers->vcpus[i];
         *vcpu = (struct controllers_vcpu){.controllers = controllers,
                                           .apic = {.operations = &apic_operations, .id = i},
-                                          .is_stopped = i > 0,
-                                          .changed = PTHREAD_COND_INITIALIZER};
+                                          .is_stopped = i > 0};
+        pthread_cond_init(&vcpu->changed, &monotonic);
         local_apic_initialize(&vcpu->apic);
     }
     return controllers;

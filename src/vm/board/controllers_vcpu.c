@@ -7,6 +7,11 @@
 
 #include "vm/board/controllers_internal.h"
 
+/* glibc has no name for it. */
+#ifndef sigev_notify_thread_id
+#define sigev_notify_thread_id _sigev_un._tid
+#endif
+
 #define NANOSECONDS 1000000000ull
 
 /* ---- Time ---- */
@@ -74,7 +79,7 @@ int controllers_begin_thread(struct controllers *controllers, unsigned vcpu,
     struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID,
                              .sigev_signo = thread->signal,
                              .sigev_value = {.sival_ptr = thread->value}};
-    event._sigev_un._tid = gettid();
+    event.sigev_notify_thread_id = gettid();
     if (of->has_alarm) /* of a thread that was the vcpu's before */
         timer_delete(of->alarm);
     of->has_alarm = false;
@@ -117,7 +122,7 @@ static void sleep_until(struct controllers_vcpu *vcpu, uint64_t deadline)
     if (deadline == UINT64_MAX)
         pthread_cond_wait(&vcpu->changed, &vcpu->controllers->lock);
     else
-        pthread_cond_clockwait(&vcpu->changed, &vcpu->controllers->lock, CLOCK_MONOTONIC, &time);
+        pthread_cond_timedwait(&vcpu->changed, &vcpu->controllers->lock, &time);
 }
 
 unsigned controllers_wait(struct controllers *controllers, unsigned vcpu, unsigned events)

@@ -172,9 +172,11 @@ struct engine *kvm_engine_open(const struct engine_options *options, struct engi
 /* Guest code translated to host code, where there is no hardware for virtual machines. */
 struct engine *bt_engine_open(const struct engine_options *options, struct engine_board *board,
                               struct error *err);
-/* Whether KVM here executes the guest's kernel mode, rather than interpreting it: times a short
- * loop. Returns 0, or -1 with the reason. *rate, which may be NULL, is set to millions of
- * instructions a second. Takes at most a quarter of a second. */
-int kvm_engine_probe(const char *device, double *rate, struct error *err);
+/* Whether KVM executes the guest's kernel mode here, rather than interpreting it: times a short
+ * loop on a processor that hasn't run yet. Returns 0, or -1 with the reason. *rate is set to
+ * millions of instructions a second. Takes at most a quarter of a second, and leaves the
+ * processor's registers to be set. */
+int kvm_engine_probe(struct vcpu *vcpu, struct guest_memory *memory, double *rate,
+                     struct error *err);
 
 #endif

@@ -140,7 +140,9 @@ static const uint16_t allowed[] = {
     /* the C library's own */
     SYS_brk, SYS_madvise, SYS_mremap, SYS_futex, SYS_rt_sigreturn, SYS_restart_syscall,
     SYS_clock_gettime, SYS_getrandom, SYS_sched_yield, SYS_getpid, SYS_gettid, SYS_tgkill,
-    SYS_rt_sigprocmask, SYS_sigaltstack};
+    SYS_rt_sigprocmask, SYS_sigaltstack,
+    /* musl's */
+    SYS_writev, SYS_tkill};
 
 #define COUNT (sizeof allowed / sizeof *allowed)
 

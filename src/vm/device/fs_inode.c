@@ -4,9 +4,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <linux/stat.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -64,7 +66,8 @@ static uint32_t take_slot(struct fs_session *session)
 static uint64_t mount_of(int fd)
 {
     struct statx status;
-    return statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &status) < 0 ? 0 : status.stx_mnt_id;
+    return syscall(SYS_statx, fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &status) < 0 ? 0
+                                                                                : status.stx_mnt_id;
 }
 
 int fs_inode_add(struct fs_session *session, int fd, struct fs_inode **inode, struct stat *status)

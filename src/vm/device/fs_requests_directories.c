@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "vm/device/fs_session.h"
@@ -97,7 +98,7 @@ static int list(struct fs_session *session, struct fs_request *request, bool plu
     size_t limit = in->size < request->room ? in->size : request->room;
     /* About as many as fit; those that don't are read again. */
     size_t wanted = limit < 512 ? 512 : limit < sizeof entries ? limit : sizeof entries;
-    ssize_t size = getdents64(fd, entries, wanted);
+    ssize_t size = syscall(SYS_getdents64, fd, entries, wanted);
     if (size < 0)
         return -errno;
     for (ssize_t at = 0; at < size;) {

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/fsuid.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -160,7 +161,8 @@ static int rename_to(struct fs_session *session, struct fs_request *request, uin
     status = fs_request_name(request, &new_name);
     if (status < 0)
         return status;
-    return renameat2(from->fd, old_name, to->fd, new_name, flags) < 0 ? -errno : 0;
+    /* Without a C library's name for it: not every one has it. */
+    return syscall(SYS_renameat2, from->fd, old_name, to->fd, new_name, flags) < 0 ? -errno : 0;
 }
 
 int fs_rename(struct fs_session *session, struct fs_request *request)

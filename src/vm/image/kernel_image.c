@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/memory.h"
@@ -339,6 +340,46 @@ static int decompress(struct source *source, const struct kernel_image *image, i
     return status;
 }
 
+/* ---- What isn't worth loading ---- */
+
+/* How many bytes of a range are left without the zeros at its end. */
+static bool measure_content(int fd, char *block, uint64_t start, uint64_t *length)
+{
+    while (*length > 0) {
+        size_t count = *length < BLOCK ? (size_t)*length : BLOCK;
+        if (!read_at(fd, block, count, start + *length - count))
+            return false;
+        while (count > 0 && block[count - 1] == 0) {
+            count--;
+            --*length;
+        }
+        if (count > 0)
+            return true;
+    }
+    return true;
+}
+
+/* A quarter of what Linux has to load is the zeros of its .bss. A guest's memory is zeros from the
+ * beginning: segments in the file end where those begin, which ELF has a length of its own for. */
+static int shorten_segments(int fd, char *block, struct error *err)
+{
+    Elf64_Ehdr header;
+    if (!read_at(fd, &header, sizeof header, 0))
+        return error_set(err, errno, "can't read it again");
+    for (unsigned int i = 0; i < header.e_phnum; i++) {
+        Elf64_Phdr segment;
+        off_t place = (off_t)(header.e_phoff + i * sizeof segment);
+        if (!read_at(fd, &segment, sizeof segment, (uint64_t)place))
+            return error_set(err, errno, "can't read it again");
+        if (segment.p_type != PT_LOAD)
+            continue;
+        if (!measure_content(fd, block, segment.p_offset, &segment.p_filesz) ||
+            pwrite(fd, &segment, sizeof segment, place) != sizeof segment)
+            return error_set(err, errno, "can't shorten its segments");
+    }
+    return 0;
+}
+
 int kernel_image_unpack(int fd, const char *name, const struct kernel_image *image, int out,
                         struct error *err)
 {
@@ -351,5 +392,7 @@ int kernel_image_unpack(int fd, const char *name, const struct kernel_image *ima
     int status = plain ? copy_payload(&source, out, err) : decompress(&source, image, out, err);
     if (status < 0)
         return error_wrap(err, "can't unpack %s", name);
-    return check_elf(out, name, image->unpacked_length, err);
+    if (check_elf(out, name, image->unpacked_length, err) < 0)
+        return -1;
+    return shorten_segments(out, block, err) < 0 ? error_wrap(err, "can't unpack %s", name) : 0;
 }

@@ -67,16 +67,20 @@ static int resolve_cgroup(const struct creation *creation, const char *id, struc
 
 static int create(const struct verb_context *context, struct creation *creation, struct error *err)
 {
+    if (make_cgroup(creation, err) < 0)
+        return -1;
+    scope_close int cgroup = cgroup_open_v2(&creation->record.cgroup);
     const json_t *process = json_object_get(creation->bundle.config, "process");
     const json_t *size = json_object_get(process, "consoleSize");
     const struct detached_options options = {
         .has_terminal = creation->bundle.has_terminal,
         .rows = (unsigned short)json_integer_value(json_object_get(size, "height")),
         .columns = (unsigned short)json_integer_value(json_object_get(size, "width")),
+        .cgroup = cgroup,
         .note = note,
         .run = keep,
         .context = creation};
-    return make_cgroup(creation, err) < 0 ? -1 : detach_process(context, &options, err);
+    return detach_process(context, &options, err);
 }
 
 int verb_create(const struct verb_context *context, struct error *err)

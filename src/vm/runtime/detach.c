@@ -3,10 +3,12 @@
  * status from wait(2). */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
@@ -35,6 +37,18 @@ static int open_terminal(const struct detached_options *options, int *master, in
         (options->rows > 0 && ioctl(*master, TIOCSWINSZ, &size) < 0))
         return error_set(err, errno, "can't set the terminal up");
     return 0;
+}
+
+/* As fork(2). A process that moves to a v2 cgroup waits for the kernel's RCU, one that begins there
+ * doesn't. */
+static pid_t fork_into(int cgroup)
+{
+    struct clone_args args = {.exit_signal = SIGCHLD};
+    if (cgroup >= 0) {
+        args.flags = CLONE_INTO_CGROUP;
+        args.cgroup = (unsigned int)cgroup;
+    }
+    return (pid_t)syscall(SYS_clone3, &args, sizeof args);
 }
 
 struct pipes {
@@ -103,7 +117,7 @@ int detach_process(const struct verb_context *context, const struct detached_opt
         return -1;
     if (pipe2(pipes.go, O_CLOEXEC) < 0 || pipe2(pipes.ready, O_CLOEXEC) < 0)
         return error_set(err, errno, "can't make a pipe");
-    pid_t pid = fork();
+    pid_t pid = fork_into(options->cgroup);
     if (pid == 0) {
         scope_close_fd(&master);
         scope_close_fd(&client);

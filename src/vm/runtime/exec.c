@@ -180,6 +180,7 @@ int verb_exec(const struct verb_context *context, struct error *err)
         .has_terminal = json_is_true(json_object_get(execution.process, "terminal")),
         .rows = (unsigned short)json_integer_value(json_object_get(size, "height")),
         .columns = (unsigned short)json_integer_value(json_object_get(size, "width")),
+        .cgroup = -1,
         .run = relay_process,
         .context = &execution};
     return detach_process(context, &options, err);

@@ -272,11 +272,11 @@ static void on_booted(void *context, json_t *reply, const struct error *err)
     go_on(keeper);
 }
 
-/* The cgroup has all of the machine's processes. */
+/* The cgroup has all of the machine's processes; in its v2 part we began. */
 static int enter_cgroup(const struct cgroup *cgroup, struct error *err)
 {
     int entries[CGROUP_HIERARCHY_MAX];
-    int count = cgroup_open_entries(cgroup, true, entries, err), status = 0;
+    int count = cgroup_open_entries(cgroup, false, entries, err), status = 0;
     for (int i = 0; i < count; i++) {
         if (status == 0 && write(entries[i], "0", 1) < 0)
             status = error_set(err, errno, "can't enter the machine's cgroup");

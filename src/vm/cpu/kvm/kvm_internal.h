@@ -20,7 +20,7 @@ struct kvm_vcpu {
     struct vcpu vcpu;
     int fd;
     struct kvm_run *run;
-    pthread_t thread; /* that is in KVM_RUN, if runs */
+    pid_t thread_id; /* that is in KVM_RUN, if runs */
     bool runs;
     bool was_kicked;
     /* With the board's interrupt controllers: */
