@@ -99,8 +99,7 @@ static void find_live_flags(struct builder *builder)
     for (unsigned i = builder->count; i-- > 0;) {
         const struct instruction *in = &builder->instructions[i];
         bool is_copied = in->class == CLASS_PLAIN || in->class == CLASS_NOP ||
-                         in->class == CLASS_STACK ||
-                         builder_is_swapgs(in, builder->request->mode);
+                         in->class == CLASS_STACK || builder_is_swapgs(in, builder->request->mode);
         if (!is_copied || (in->flags & FLAGS_READ))
             live = true;
         else if (in->flags & FLAGS_KILL)

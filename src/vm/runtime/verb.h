@@ -35,7 +35,7 @@ extern const struct command_program vm_program;
 struct detached_options {
     bool has_terminal;
     unsigned short rows, columns; /* of the terminal; 0: unknown */
-    int cgroup; /* directory of the v2 cgroup that it is to be in, or -1 */
+    int cgroup;                   /* directory of the v2 cgroup that it is to be in, or -1 */
     int (*note)(void *context, pid_t pid, struct error *err);
     void (*run)(void *context, int ready);
     void *context;
