@@ -28,7 +28,7 @@ load hull
     wait_until 10 eval '[ "$(nsenter --net="/run/netns/$net" curl -s http://127.0.0.1:8080)" = page ]'
     local names
     names=$(find "$installed/libexec/hull" -type f -printf '%f\n' | sort)
-    equals "hull-dns hull-guest-init hull-monitor hull-port" "$(echo $names)"
+    equals "hull-dns hull-guest-init hull-monitor hull-port hull-vm" "$(echo $names)"
     hull network create named >/dev/null
     hull run -d --name other --network named busybox sleep 1000 >/dev/null
     hull run --rm --network named busybox ping -c 1 other
